@@ -1,0 +1,85 @@
+//! Memory at an aligned address, as direct I/O needs it, without unsafe code.
+
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
+/// Zeroed bytes that start at a multiple of an alignment: the arena of a store on a
+/// [`FileDevice`](crate::FileDevice), for instance.
+///
+/// The memory is asked for as zeros, so the operating system provides a page of it when that is
+/// first written.
+///
+/// ```
+/// let mut buffer = emberkv_file::AlignedBuffer::new(8192, 4096);
+/// assert_eq!(buffer.as_ptr().addr() % 4096, 0);
+/// buffer.as_mut_slice()[0] = 1;
+/// ```
+pub struct AlignedBuffer {
+    /// Longer than needed by the alignment less one byte; never resized, so it never moves.
+    memory: Vec<u8>,
+    start: usize,
+    bytes: usize,
+}
+
+impl AlignedBuffer {
+    /// `bytes` zeros at a multiple of `align`.
+    ///
+    /// # Panics
+    /// `align` is not a power of two, or there is no such amount of memory.
+    #[must_use]
+    pub fn new(bytes: usize, align: usize) -> Self {
+        assert!(align.is_power_of_two(), "an alignment is a power of two, not {align}");
+        let most =
+            bytes.checked_add(align - 1).expect("the length of a buffer fits the address space");
+        let memory = vec![0; most];
+        // At run time this is exact: fewer than `align` bytes.
+        let start = memory.as_ptr().align_offset(align);
+        assert!(start < align, "a byte pointer can be aligned");
+        Self { memory, start, bytes }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.bytes]
+    }
+
+    /// The bytes, to be changed.
+    #[must_use]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.start + self.bytes]
+    }
+}
+
+impl Deref for AlignedBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl DerefMut for AlignedBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.as_mut_slice()
+    }
+}
+
+impl AsRef<[u8]> for AlignedBuffer {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl AsMut<[u8]> for AlignedBuffer {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.as_mut_slice()
+    }
+}
+
+/// The length only: an arena holds the user's data, and a lot of it.
+impl fmt::Debug for AlignedBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlignedBuffer").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}

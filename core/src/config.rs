@@ -1,0 +1,75 @@
+//! What the owner of a store chooses: at format time (written to the medium) and at each open.
+
+use crate::format::checksum::Checksums;
+
+/// Choices for formatting and opening a store. `Config::default()` suits hosts; see the fields for small devices.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Bytes of a segment, a power of two; 0 chooses clamp(capacity / 256, 64 KiB, 4 MiB), and not less than 32 commit
+    /// units or four erase units. Format time only.
+    pub segment_bytes: u32,
+    /// Secret bytes that make the store unique: identity, and the key of its hash. Take them from a random
+    /// generator. Format time only.
+    pub seed: [u8; 32],
+    /// Bytes of a page, a power of two: the unit of the buffer pool. At least one commit unit.
+    pub page_bytes: u32,
+    /// Frames of the buffer pool, each one page.
+    pub frames: u32,
+    /// Most keys at once, deleted ones that are not yet merged away among them.
+    pub keys_max: u32,
+    /// Longest key, in bytes.
+    pub key_bytes_max: u16,
+    /// Write hints and footers, so that open reads those instead of the data.
+    pub hints: Hints,
+    /// Whether this open may write.
+    pub access: Access,
+    /// What the arena holds when it is given.
+    pub arena: ArenaContent,
+    /// The implementation of the checksums.
+    pub checksums: Checksums,
+}
+
+/// Whether sealed segments get hints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hints {
+    /// Open by hints: fast, costs about 13 bytes a record on the medium and one run of frames.
+    Write,
+    /// Open by scanning: for small devices.
+    Omit,
+}
+
+/// What the arena holds when it is given to a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArenaContent {
+    /// Anything: the store clears what it needs cleared.
+    Unknown,
+    /// Zeros. The keydir's part is then touched only as keys arrive, so that an operating system that commits memory lazily
+    /// spends it only for them.
+    Zeroed,
+}
+
+/// What an open store may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read and write.
+    ReadWrite,
+    /// Never write. After a crash, what this open shows may be a state that was never acknowledged as durable.
+    ReadOnly,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 0,
+            seed: [0; 32],
+            page_bytes: 4096,
+            frames: 1024,
+            keys_max: 1 << 20,
+            key_bytes_max: 1024,
+            hints: Hints::Write,
+            access: Access::ReadWrite,
+            arena: ArenaContent::Unknown,
+            checksums: Checksums::PORTABLE,
+        }
+    }
+}

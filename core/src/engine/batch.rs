@@ -1,0 +1,220 @@
+//! Batches: records staged in frames of their own, then appended as one group or not at all.
+//!
+//! A staged frame starts with the index of the next one; behind it lie the records, each a header of 8 bytes (kind, 0,
+//! key bytes u16, value bytes u32), key and value, running on from frame to frame.
+
+use core::task::Poll;
+
+use super::core_state::Engine;
+use super::ready;
+use crate::error::Error;
+use crate::format::bytes::{put, round_up, u16_at, u32_at};
+use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupKind};
+use crate::format::record::{self, RECORD_HEADER_BYTES, RecordKind};
+use crate::keydir::Entry;
+use crate::log::NewRecord;
+use crate::types::{EntryKind, FrameId, Location, Offset, Seq};
+
+const LINK_BYTES: u32 = 4;
+const ITEM_BYTES: u32 = 8;
+
+/// The batch that is being put together.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    first: Option<FrameId>,
+    last: Option<(FrameId, u32)>,
+    frames: u32,
+    records: u32,
+    new_keys: u32,
+    /// Bytes that the records will take in the log, aligned.
+    log_bytes: u32,
+}
+
+/// Where reading of staged bytes stands.
+#[derive(Clone, Copy, Debug)]
+struct StagedAt {
+    frame: FrameId,
+    at: u32,
+}
+
+impl Engine<'_> {
+    /// Adds a put (`Value`) or a delete (`Tombstone`) to the batch.
+    ///
+    /// # Errors
+    /// `KeySize`, `ValueTooLarge`, `BatchTooLarge`, `KeydirFull`, `Poisoned`, `ReadOnly`; the batch is as before.
+    pub fn poll_stage(
+        &mut self,
+        kind: EntryKind,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Poll<()>, Error> {
+        self.check_writable()?;
+        self.check_key(key)?;
+        let max = self.single_value_max(key);
+        if value.len() > max {
+            return Err(Error::ValueTooLarge { bytes: value.len() as u64, max: max as u64 });
+        }
+        let kind = RecordKind::of_entry(kind);
+        let record = NewRecord { kind, key, value };
+        let log_bytes = self.staged.log_bytes + self.port.layout.aligned(record.record_bytes());
+        let most = self.batch_bytes_max - GROUP_HEADER_BYTES - GROUP_TRAILER_BYTES;
+        if log_bytes > most || self.staged.records >= u32::from(u16::MAX) {
+            return Err(Error::BatchTooLarge { max: most });
+        }
+        let is_new = self.keydir.get(&self.keydir.fingerprint(key)).is_none();
+        let new_keys = self.staged.new_keys + u32::from(is_new);
+        if !self.keydir.has_room_for(new_keys) {
+            return Err(Error::KeydirFull { capacity: u64::from(self.keydir.capacity()) });
+        }
+        let bytes = ITEM_BYTES + record.record_bytes() - RECORD_HEADER_BYTES;
+        if self.port.pool.available() < bytes / (self.port.layout.page_bytes() - LINK_BYTES) + 2 {
+            return Ok(self.reserve_frames(bytes));
+        }
+        let mut item = [0; ITEM_BYTES as usize];
+        put(&mut item, 0, &[kind as u8, 0]);
+        put(&mut item, 2, &(key.len() as u16).to_le_bytes());
+        put(&mut item, 4, &(value.len() as u32).to_le_bytes());
+        for part in [&item[..], key, value] {
+            self.stage_bytes(part);
+        }
+        self.staged.records += 1;
+        self.staged.new_keys = new_keys;
+        self.staged.log_bytes = log_bytes;
+        Ok(Poll::Ready(()))
+    }
+
+    fn stage_bytes(&mut self, mut bytes: &[u8]) {
+        let page_bytes = self.port.layout.page_bytes();
+        while !bytes.is_empty() {
+            let (frame, at) = match self.staged.last.filter(|&(_, at)| at < page_bytes) {
+                Some(last) => last,
+                None => self.stage_frame(),
+            };
+            let piece = bytes.len().min((page_bytes - at) as usize);
+            put(self.port.pool.frame_mut(frame), at as usize, &bytes[..piece]);
+            bytes = &bytes[piece..];
+            self.staged.last = Some((frame, at + piece as u32));
+        }
+    }
+
+    fn stage_frame(&mut self) -> (FrameId, u32) {
+        let frame = self.port.pool.take().expect("available() was asked before");
+        self.staged.frames += 1;
+        match self.staged.last {
+            Some((before, _)) => put(self.port.pool.frame_mut(before), 0, &frame.0.to_le_bytes()),
+            None => self.staged.first = Some(frame),
+        }
+        (frame, LINK_BYTES)
+    }
+
+    /// Forgets the batch.
+    pub fn abort_batch(&mut self) {
+        let mut next = self.staged.first;
+        for _ in 0..self.staged.frames {
+            let Some(frame) = next else { break };
+            next = Some(FrameId(u32_at(self.port.pool.frame(frame), 0)));
+            self.port.pool.release(frame);
+        }
+        self.staged = Staged::default();
+    }
+
+    /// Appends and publishes the batch: all of it, or on an error nothing. Ready with its last sequence.
+    ///
+    /// # Errors
+    /// `Full`, `Poisoned`; the batch is still staged.
+    pub fn poll_commit(&mut self) -> Result<Poll<Seq>, Error> {
+        if self.staged.records == 0 {
+            return Ok(Poll::Ready(self.published_seq));
+        }
+        ready!(self.make_room_for(
+            self.staged.log_bytes,
+            self.staged.records,
+            self.batch_bytes_max
+        )?);
+        let Some(frame) = self.staged.first else { return Ok(Poll::Ready(self.published_seq)) };
+        self.open_group(GroupKind::Data);
+        let mut from = StagedAt { frame, at: LINK_BYTES };
+        for _ in 0..self.staged.records {
+            if let Err(error) = self.append_staged(&mut from) {
+                // Half of the batch is visible and its group is open: nothing but a reopening can take it back.
+                self.poison();
+                self.abort_batch();
+                return Err(error);
+            }
+        }
+        self.abort_batch();
+        Ok(Poll::Ready(self.published_seq))
+    }
+
+    fn append_staged(&mut self, from: &mut StagedAt) -> Result<(), Error> {
+        let mut item = [0; ITEM_BYTES as usize];
+        let mut filled = 0;
+        self.staged_pieces(from, ITEM_BYTES, |engine, frame, at, bytes| {
+            let source = &engine.port.pool.frame(frame)[at as usize..(at + bytes) as usize];
+            item[filled..filled + source.len()].copy_from_slice(source);
+            filled += source.len();
+        });
+        let kind = RecordKind::from_byte(item[0]).expect("staged by poll_stage");
+        let entry_kind = kind.entry_kind().expect("staged by poll_stage");
+        let sizes = (u16_at(&item, 2), u32_at(&item, 4));
+        let body = u32::from(sizes.0) + sizes.1;
+        let body_at = *from;
+        let mut hasher = self.hasher_for(kind);
+        let (mut inner, mut key_left) = (0, u32::from(sizes.0));
+        self.staged_pieces(&mut body_at.clone(), body, |engine, frame, at, bytes| {
+            let source = &engine.port.pool.frame(frame)[at as usize..(at + bytes) as usize];
+            inner = (engine.sums.crc32c)(inner, source);
+            let of_key = key_left.min(bytes);
+            hasher.write(&source[..of_key as usize]);
+            key_left -= of_key;
+        });
+        let fingerprint = hasher.finish();
+        let Some(mut group) = self.head.group else { unreachable!("the caller opened a group") };
+        let offset = Offset(self.head.position);
+        let seq = Seq(group.first_seq.0 + u64::from(group.count));
+        let seed = self.head.seeds.record;
+        let header = record::encode_header(kind, sizes, (offset, seq), inner, seed, &self.sums);
+        self.write_bytes(&header);
+        self.staged_pieces(from, body, |engine, frame, at, bytes| {
+            engine.write_frames(frame, at, bytes)
+        });
+        self.write_zeros(round_up(self.head.position, self.port.layout.align));
+        group.count += 1;
+        self.head.group = Some(group);
+        self.next_seq = Seq(seq.0 + 1);
+        self.head.seq_max = seq;
+        let record_bytes = RECORD_HEADER_BYTES + body;
+        self.hints.add(
+            (Offset(group.start), group.first_seq),
+            fingerprint,
+            record_bytes,
+            entry_kind,
+        );
+        let address = self.port.layout.log_address(self.head.segment, offset);
+        self.publish(
+            fingerprint,
+            Entry { seq, location: Location { address, record_bytes }, kind: entry_kind },
+        )
+    }
+
+    /// Calls `each` with the pieces (frame, first byte, bytes) of the next `bytes` staged bytes.
+    fn staged_pieces(
+        &mut self,
+        from: &mut StagedAt,
+        bytes: u32,
+        mut each: impl FnMut(&mut Self, FrameId, u32, u32),
+    ) {
+        let page_bytes = self.port.layout.page_bytes();
+        let mut left = bytes;
+        while left > 0 {
+            if from.at == page_bytes {
+                let next = u32_at(self.port.pool.frame(from.frame), 0);
+                *from = StagedAt { frame: FrameId(next), at: LINK_BYTES };
+            }
+            let piece = left.min(page_bytes - from.at);
+            each(self, from.frame, from.at, piece);
+            from.at += piece;
+            left -= piece;
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The engine's state and what every call asks of it first.
+
+use core::task::Poll;
+
+use heapless::Deque;
+
+use super::batch::Staged;
+use super::chunks::Doomed;
+use super::read::Reading;
+use super::{Port, PortLimits, ready};
+use crate::config::{Access, Config};
+use crate::device::{Caps, Geometry};
+use crate::error::Error;
+use crate::format::checksum::Checksums;
+use crate::format::group::Seeds;
+use crate::format::layout::Layout;
+use crate::format::superblock::Superblock;
+use crate::keydir::{Growth, Keydir};
+use crate::log::{FailedLog, Head, HintBuffer, Resumption, Segments};
+use crate::memory::Memory;
+use crate::pool::Pool;
+use crate::types::{Boot, SegmentId, Seq};
+
+/// Most dirty frames: what the device queue can carry.
+const DIRTY_MAX: u32 = 256;
+/// Pages of a group of single puts, and of a write.
+const RUN_PAGES: u32 = 16;
+
+/// Whether the engine may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// Reading the medium after open.
+    Opening,
+    /// Everything works.
+    Sound,
+    /// A flush failed, or a write that could not be placed elsewhere.
+    Poisoned,
+}
+
+/// The engine. See the module text for how it is driven.
+#[derive(Debug)]
+pub struct Engine<'m> {
+    pub(crate) port: Port<'m>,
+    pub(crate) keydir: Keydir<'m>,
+    pub(crate) segments: Segments<'m>,
+    pub(crate) order: &'m mut [u32],
+    pub(crate) hints: HintBuffer<'m>,
+    pub(crate) head: Head,
+    pub(crate) sums: Checksums,
+    pub(crate) store_id: [u8; 16],
+    pub(crate) secret: [u8; 16],
+    pub(crate) superblock_stride: u32,
+    pub(crate) capacity: u64,
+    pub(crate) capacity_max: u64,
+    pub(crate) access: Access,
+    pub(crate) health: Health,
+    pub(crate) next_seq: Seq,
+    pub(crate) published_seq: Seq,
+    pub(crate) durable_seq: Seq,
+    pub(crate) boot: Boot,
+    /// What the newest flush or durable write in the queue covers.
+    pub(crate) covered: Option<(Seq, u32)>,
+    pub(crate) failed: Option<FailedLog>,
+    pub(crate) rehomes: u8,
+    pub(crate) write_faults: u64,
+    pub(crate) growing: bool,
+    pub(crate) growth_stopped: bool,
+    pub(crate) dirty_max: u32,
+    pub(crate) run_bytes: u32,
+    pub(crate) group_bytes_max: u32,
+    pub(crate) batch_bytes_max: u32,
+    pub(crate) tail_reserve: u32,
+    pub(crate) reading: Reading,
+    pub(crate) staged: Staged,
+    /// The close group was appended.
+    pub(crate) closed: bool,
+    pub(crate) doomed: Deque<Doomed, 4>,
+    pub(crate) recovery: crate::recover::Recovery,
+    pub(crate) check: super::CheckState,
+}
+
+/// What an engine is made from.
+pub(crate) struct Setup<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) geometry: Geometry,
+    pub(crate) caps: Caps,
+    pub(crate) block: &'a Superblock,
+}
+
+impl<'m> Engine<'m> {
+    /// An engine that knows nothing of the medium yet.
+    pub(crate) fn new(memory: Memory<'m>, setup: &Setup<'_>) -> Result<Self, Error> {
+        let (config, geometry, block) = (setup.config, &setup.geometry, setup.block);
+        let layout = Layout::new(block, config.page_bytes)?;
+        Self::check_geometry(setup, &layout)?;
+        let record_pages = layout.record_bytes_max / layout.page_bytes() + 2;
+        // Two groups of the largest record: one on its way to the device, one being filled.
+        let dirty_max = (config.frames / 4).min(DIRTY_MAX).max(2 * record_pages + 2);
+        let run_pages = RUN_PAGES.min(dirty_max / 2).max(1);
+        if config.frames < dirty_max + record_pages + 6 || config.frames > 1 << 23 {
+            return Err(Error::Config {
+                field: "frames",
+                want: "six and three times the pages of a record, at most 2^23",
+            });
+        }
+        let page_bytes = layout.page_bytes();
+        let group_bytes_max = (run_pages * page_bytes).max(layout.record_bytes_max + 64);
+        let align_shift = layout.align.trailing_zeros() as u8;
+        let pool =
+            Pool::new(memory.frames, memory.frame_pages, memory.frame_states, memory.page_table);
+        let limits = PortLimits {
+            caps: setup.caps,
+            max_transfer: geometry.max_transfer,
+            read_unit: geometry.read_unit,
+        };
+        let keydir = Keydir::new(
+            memory.slots,
+            memory.shards,
+            block.secret,
+            align_shift,
+            config.keys_max,
+            Growth::SmallSteps,
+        );
+        let seeds = Seeds::new(&block.store_id, SegmentId(0), Seq(0), Boot(0), &config.checksums);
+        let head = Head::new(crate::log::HeadStart {
+            segment: SegmentId(0),
+            open_seq: Seq(0),
+            header_boot: Boot(0),
+            cut: None,
+            seeds,
+            position: layout.data_start,
+            digest: 0,
+            resumption: Resumption::Done,
+        });
+        Ok(Self {
+            segments: Segments::new(memory.segments, layout.segments_in(geometry.capacity)),
+            order: memory.order,
+            hints: HintBuffer::new(memory.hints, layout.hint_groups_max),
+            port: Port::new(pool, layout, limits),
+            keydir,
+            head,
+            sums: config.checksums,
+            store_id: block.store_id,
+            secret: block.secret,
+            superblock_stride: block.stride,
+            capacity: geometry.capacity,
+            capacity_max: geometry.capacity_max,
+            access: config.access,
+            health: Health::Opening,
+            next_seq: Seq(1),
+            published_seq: Seq(0),
+            durable_seq: Seq(0),
+            boot: Boot(1),
+            covered: None,
+            failed: None,
+            rehomes: 0,
+            write_faults: 0,
+            growing: false,
+            growth_stopped: false,
+            dirty_max,
+            run_bytes: run_pages * page_bytes,
+            group_bytes_max,
+            batch_bytes_max: (dirty_max / 2 * page_bytes)
+                .min(layout.segment_bytes / 2)
+                .max(group_bytes_max),
+            tail_reserve: layout.padded(crate::log::RESUME_GROUP_BYTES) + layout.commit_unit,
+            reading: Reading::default(),
+            staged: Staged::default(),
+            closed: false,
+            doomed: Deque::new(),
+            recovery: crate::recover::Recovery::default(),
+            check: super::CheckState::default(),
+        })
+    }
+
+    fn check_geometry(setup: &Setup<'_>, layout: &Layout) -> Result<(), Error> {
+        let (geometry, block) = (&setup.geometry, setup.block);
+        geometry.validate().map_err(Error::Geometry)?;
+        for unit in [geometry.write_unit, geometry.read_unit] {
+            if unit > block.commit_unit {
+                return Err(Error::UnitMismatch { medium: block.commit_unit, device: unit });
+            }
+        }
+        if setup.caps.needs_erase && geometry.erase_unit > block.segment_bytes {
+            return Err(Error::UnitMismatch {
+                medium: block.segment_bytes,
+                device: geometry.erase_unit,
+            });
+        }
+        if geometry.max_transfer < layout.page_bytes() {
+            return Err(Error::Config {
+                field: "page_bytes",
+                want: "at most the device's largest transfer",
+            });
+        }
+        Ok(())
+    }
+
+    /// Fails where nothing may be written.
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        match (self.health, self.access) {
+            (Health::Poisoned, _) => Err(Error::Poisoned),
+            (_, Access::ReadOnly) => Err(Error::ReadOnly),
+            (Health::Opening | Health::Sound, Access::ReadWrite) => Ok(()),
+        }
+    }
+
+    /// Ready where the log may be appended to.
+    pub(crate) fn poll_writable(&mut self) -> Result<Poll<()>, Error> {
+        self.check_writable()?;
+        ready!(self.poll_rehome()?);
+        self.poll_resume()
+    }
+}

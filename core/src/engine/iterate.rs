@@ -1,0 +1,31 @@
+//! Iteration: in the order of the keydir, which is that of the keyed hash. A cursor names a place, not an entry, so writes
+//! may come between two steps: every key that is there throughout is met exactly once.
+
+use super::core_state::Engine;
+use crate::error::Error;
+use crate::keydir::{Entry, IterPosition};
+use crate::types::EntryKind;
+
+/// A place in the iteration; `Cursor::default()` is its start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    after: Option<IterPosition>,
+}
+
+impl Engine<'_> {
+    /// The next key that has a value, and the cursor behind it.
+    ///
+    /// # Errors
+    /// `Poisoned` where its newest entry may not survive a reopening.
+    pub fn next_entry(&self, cursor: Cursor) -> Result<Option<(Cursor, Entry)>, Error> {
+        let mut after = cursor.after;
+        while let Some((position, entry)) = self.keydir.next_after(after) {
+            after = Some(position);
+            if matches!(entry.kind, EntryKind::Value | EntryKind::ChunkHead) {
+                self.check_readable(&entry)?;
+                return Ok(Some((Cursor { after }, entry)));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,38 @@
+//! The engine: a single-threaded state machine over frames and a queue of device operations. It never touches a device.
+//!
+//! Every call does a bounded amount of work and returns at once. A call that needs the device first answers
+//! `Poll::Pending`; the driver then executes what [`Engine::next_op`] gives, reports it to [`Engine::complete`], and makes
+//! the same call again. Nothing is lost if it does not: each call leaves the engine whole.
+
+mod batch;
+mod check;
+mod chunks;
+mod core_state;
+mod format;
+mod iterate;
+mod ops;
+mod port;
+mod put;
+mod read;
+mod stats;
+
+pub use check::{CheckStep, CheckSummary};
+pub use chunks::{ChunkHead, StreamIn, StreamSource};
+pub use core_state::Engine;
+pub use iterate::Cursor;
+pub use ops::{DeviceOp, Gather, OpId, OpKind};
+
+pub(crate) use check::CheckState;
+pub(crate) use core_state::{Health, Setup};
+pub(crate) use port::{MarkState, Port, PortLimits, Purpose};
+
+/// Unwraps a ready poll or returns `Ok(Poll::Pending)`.
+macro_rules! ready {
+    ($poll:expr) => {
+        match $poll {
+            core::task::Poll::Ready(value) => value,
+            core::task::Poll::Pending => return Ok(core::task::Poll::Pending),
+        }
+    };
+}
+pub(crate) use ready;

@@ -1,0 +1,100 @@
+//! Single writes: put and delete.
+
+use core::task::Poll;
+
+use super::core_state::Engine;
+use super::ready;
+use crate::error::Error;
+use crate::format::parser::Bounds;
+use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
+use crate::keydir::FingerprintHasher;
+use crate::log::NewRecord;
+use crate::recover::ScanContext;
+use crate::types::EntryKind;
+
+impl Engine<'_> {
+    /// Checks a key's size.
+    ///
+    /// # Errors
+    /// `KeySize`.
+    pub fn check_key(&self, key: &[u8]) -> Result<(), Error> {
+        let max = usize::from(self.port.layout.key_bytes_max);
+        if key.is_empty() || key.len() > max {
+            Err(Error::KeySize { bytes: key.len(), max })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Most bytes of a value that lies in one record with this key.
+    #[must_use]
+    pub fn single_value_max(&self, key: &[u8]) -> usize {
+        self.port.layout.record_bytes_max as usize - RECORD_HEADER_BYTES as usize - key.len()
+    }
+
+    /// What scanning groups needs to know.
+    pub(crate) fn scan_context(&self) -> ScanContext {
+        let layout = &self.port.layout;
+        let bounds = Bounds {
+            data_end: layout.data_end,
+            align: layout.align,
+            commit_unit: layout.commit_unit,
+        };
+        ScanContext { sums: self.sums, store_id: self.store_id, secret: self.secret, bounds }
+    }
+
+    /// The hasher for keys of records of a kind: internal keys of chunks never meet those of users.
+    pub(crate) fn hasher_for(&self, kind: RecordKind) -> FingerprintHasher {
+        self.scan_context().hasher(kind)
+    }
+
+    /// Stages a put. It is visible at once and durable after the next sync.
+    ///
+    /// # Errors
+    /// `KeySize`, `ValueTooLarge` (for one record: larger values are streams), `Full`, `KeydirFull`, `Poisoned`, `ReadOnly`;
+    /// nothing changed.
+    pub fn poll_put(&mut self, key: &[u8], value: &[u8]) -> Result<Poll<()>, Error> {
+        self.check_key(key)?;
+        let max = self.single_value_max(key);
+        if value.len() > max {
+            return Err(Error::ValueTooLarge { bytes: value.len() as u64, max: max as u64 });
+        }
+        self.poll_entry(&NewRecord { kind: RecordKind::Value, key, value })
+    }
+
+    /// Stages a delete; ready with whether the key had a value. Where it had none, nothing is written.
+    ///
+    /// # Errors
+    /// As for [`poll_put`](Self::poll_put).
+    pub fn poll_delete(&mut self, key: &[u8]) -> Result<Poll<bool>, Error> {
+        self.check_key(key)?;
+        self.check_writable()?;
+        let fingerprint = self.keydir.fingerprint(key);
+        let entry = self.keydir.get(&fingerprint);
+        if !entry.is_some_and(|entry| matches!(entry.kind, EntryKind::Value | EntryKind::ChunkHead))
+        {
+            return Ok(Poll::Ready(false));
+        }
+        ready!(self.poll_entry(&NewRecord { kind: RecordKind::Tombstone, key, value: &[] })?);
+        Ok(Poll::Ready(true))
+    }
+
+    /// Appends a record of a user and publishes it.
+    pub(crate) fn poll_entry(&mut self, record: &NewRecord<'_>) -> Result<Poll<()>, Error> {
+        if !self.doomed.is_empty() {
+            ready!(self.poll_doomed()?);
+        }
+        let fingerprint = if record.kind == RecordKind::Chunk {
+            let mut hasher = self.hasher_for(record.kind);
+            hasher.write(record.key);
+            hasher.finish()
+        } else {
+            self.keydir.fingerprint(record.key)
+        };
+        self.check_writable()?;
+        self.keydir.ensure_room(&fingerprint)?;
+        ready!(self.make_room(record.record_bytes())?);
+        self.append_entry(fingerprint, *record)?;
+        Ok(Poll::Ready(()))
+    }
+}

@@ -1,0 +1,51 @@
+//! Taking the figures.
+
+use super::core_state::{Engine, Health};
+use crate::format::superblock::VERSION;
+use crate::stats::Stats;
+
+impl Engine<'_> {
+    /// What the store looks like now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let layout = &self.port.layout;
+        let mut live_bytes = 0;
+        let mut used_bytes = 0;
+        for segment in self.segments.used_ids() {
+            live_bytes += u64::from(self.segments.live(segment));
+            let used = if segment == self.head.segment {
+                self.head.position
+            } else {
+                self.segments.used(segment)
+            };
+            used_bytes += u64::from(used.saturating_sub(layout.data_start));
+        }
+        Stats {
+            keys: u64::from(self.keydir.live_keys()),
+            entries: u64::from(self.keydir.len()),
+            entries_max: u64::from(self.keydir.capacity()),
+            live_bytes,
+            used_bytes,
+            capacity: self.capacity,
+            capacity_max: self.capacity_max,
+            segment_bytes: layout.segment_bytes,
+            segments: self.segments.count(),
+            segments_free: self.segments.free(),
+            segments_sealed: (self.segments.used_ids().count() as u32).saturating_sub(1),
+            page_bytes: layout.page_bytes(),
+            frames: self.port.pool.frames(),
+            commit_unit: layout.commit_unit,
+            key_bytes_max: u32::from(layout.key_bytes_max),
+            record_bytes_max: layout.record_bytes_max,
+            format_version: VERSION,
+            boot: self.boot,
+            seq: self.next_seq,
+            durable_seq: self.durable_seq,
+            opened_by_hints: self.recovery.by_hints,
+            opened_by_scan: self.recovery.by_scan,
+            headers_repaired: self.recovery.repaired,
+            write_faults: self.write_faults,
+            poisoned: self.health == Health::Poisoned,
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The one reader of groups: fed with bytes piece by piece, it finds the records and proves the group whole or not.
+//!
+//! Recovery, checks and (later) merges all read groups through this parser, so none of them can see a record that the
+//! others would not accept. A record counts only once [`Event::Done`] came: until then its group may still be torn.
+
+use super::bytes::round_up;
+use super::checksum::Checksums;
+use super::group::{
+    GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupEnd, GroupHeader, GroupKind, GroupTrailer, Seeds,
+    TRAILER_KIND,
+};
+use super::record::{self, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
+use crate::types::{Offset, Seq};
+
+/// What the parser found in the bytes it was fed.
+#[derive(Debug)]
+pub enum Event<'b> {
+    /// Everything was consumed; more bytes are needed.
+    More,
+    /// A record starts: its header, its offset, its sequence. Its body follows as [`Event::Body`].
+    Record(RecordHeader, Offset, Seq),
+    /// A piece of the record's key and value.
+    Body(&'b [u8]),
+    /// The group is whole.
+    Done(ParsedGroup),
+    /// Not a group, or a torn one.
+    Bad,
+}
+
+/// A whole group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParsedGroup {
+    /// Where it starts.
+    pub start: Offset,
+    /// Where the next group may start.
+    pub next: Offset,
+    /// First byte behind the trailer.
+    pub end: Offset,
+    /// Its header.
+    pub header: GroupHeader,
+    /// Its trailer.
+    pub trailer: GroupTrailer,
+}
+
+/// Whether record checksums are compared as well as the group's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Nothing: the group was proven whole before.
+    Nothing,
+    /// The group's checksum only: it covers every byte.
+    Group,
+    /// Every record's own checksum as well.
+    Records,
+}
+
+/// Where groups may lie and how their records are placed.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// First offset behind the groups of the segment.
+    pub data_end: u32,
+    /// Alignment of records.
+    pub align: u32,
+    /// Padding unit of commits.
+    pub commit_unit: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Header,
+    Item,
+    Body { remaining: u32 },
+    Pad { remaining: u32 },
+    Ended,
+}
+
+/// The parser of one group. Plain data: copy it to go back to where it was.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupParser {
+    sums: Checksums,
+    seeds: Seeds,
+    bounds: Bounds,
+    verify: Verify,
+    start: Offset,
+    position: u32,
+    phase: Phase,
+    held: [u8; 16],
+    held_bytes: usize,
+    checksum: u64,
+    header: GroupHeader,
+    count: u32,
+    record: RecordHeader,
+    record_at: Offset,
+    record_bytes: [u8; RECORD_HEADER_BYTES as usize],
+    inner: u32,
+}
+
+impl GroupParser {
+    /// A parser for a group at `start`.
+    #[must_use]
+    pub fn new(
+        start: Offset,
+        seeds: Seeds,
+        bounds: Bounds,
+        verify: Verify,
+        sums: Checksums,
+    ) -> Self {
+        Self {
+            sums,
+            seeds,
+            bounds,
+            verify,
+            start,
+            position: start.0,
+            phase: Phase::Header,
+            held: [0; 16],
+            held_bytes: 0,
+            checksum: seeds.group(start, &sums),
+            header: GroupHeader { kind: GroupKind::Data, first_seq: Seq(0) },
+            count: 0,
+            record: RecordHeader {
+                kind: RecordKind::Value,
+                key_bytes: 0,
+                value_bytes: 0,
+                checksum: 0,
+            },
+            record_at: start,
+            record_bytes: [0; RECORD_HEADER_BYTES as usize],
+            inner: 0,
+        }
+    }
+
+    /// Offset of the next byte that the parser wants.
+    #[must_use]
+    pub const fn position(&self) -> Offset {
+        Offset(self.position)
+    }
+
+    /// The group's header, once a record or the end was seen.
+    #[must_use]
+    pub const fn header(&self) -> GroupHeader {
+        self.header
+    }
+
+    /// Takes bytes from [`position`](Self::position) on; returns how many it used and what it found in them.
+    pub fn feed<'b>(&mut self, bytes: &'b [u8]) -> (usize, Event<'b>) {
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            if rest.is_empty()
+                && !matches!(self.phase, Phase::Body { remaining: 0 } | Phase::Pad { remaining: 0 })
+            {
+                return (used, Event::More);
+            }
+            match self.phase {
+                Phase::Header => match self.collect(rest, GROUP_HEADER_BYTES as usize, &mut used) {
+                    None => return (used, Event::More),
+                    Some(held) => {
+                        let Some(header) =
+                            GroupHeader::decode(&held, self.start, &self.seeds, &self.sums)
+                        else {
+                            return (used, self.bad());
+                        };
+                        self.header = header;
+                        self.cover(&held);
+                        self.phase = Phase::Item;
+                    }
+                },
+                Phase::Item => {
+                    let kind = if self.held_bytes > 0 { self.held[0] } else { rest[0] };
+                    let want = if kind == TRAILER_KIND {
+                        GROUP_TRAILER_BYTES
+                    } else {
+                        RECORD_HEADER_BYTES
+                    };
+                    let Some(held) = self.collect(rest, want as usize, &mut used) else {
+                        return (used, Event::More);
+                    };
+                    return (
+                        used,
+                        if kind == TRAILER_KIND { self.trailer(&held) } else { self.item(&held) },
+                    );
+                }
+                Phase::Body { remaining: 0 } => {
+                    if self.verify == Verify::Records && !self.record_is_whole() {
+                        return (used, self.bad());
+                    }
+                    let next = round_up(self.position, self.bounds.align);
+                    self.phase = Phase::Pad { remaining: next - self.position };
+                }
+                Phase::Body { remaining } => {
+                    let piece = &rest[..rest.len().min(remaining as usize)];
+                    self.cover(piece);
+                    if self.verify == Verify::Records {
+                        self.inner = (self.sums.crc32c)(self.inner, piece);
+                    }
+                    self.phase = Phase::Body { remaining: remaining - piece.len() as u32 };
+                    self.position += piece.len() as u32;
+                    return (used + piece.len(), Event::Body(piece));
+                }
+                Phase::Pad { remaining: 0 } => self.phase = Phase::Item,
+                Phase::Pad { remaining } => {
+                    let piece = &rest[..rest.len().min(remaining as usize)];
+                    self.cover(piece);
+                    self.phase = Phase::Pad { remaining: remaining - piece.len() as u32 };
+                    self.position += piece.len() as u32;
+                    used += piece.len();
+                }
+                Phase::Ended => return (used, Event::Bad),
+            }
+        }
+    }
+
+    fn cover(&mut self, bytes: &[u8]) {
+        if self.verify != Verify::Nothing {
+            self.checksum = (self.sums.crc64)(self.checksum, bytes);
+        }
+    }
+
+    fn bad<'b>(&mut self) -> Event<'b> {
+        self.phase = Phase::Ended;
+        Event::Bad
+    }
+
+    /// Gathers `want` bytes that may come in pieces.
+    fn collect(&mut self, rest: &[u8], want: usize, used: &mut usize) -> Option<[u8; 16]> {
+        let take = rest.len().min(want - self.held_bytes);
+        self.held[self.held_bytes..self.held_bytes + take].copy_from_slice(&rest[..take]);
+        self.held_bytes += take;
+        self.position += take as u32;
+        *used += take;
+        if self.held_bytes < want {
+            return None;
+        }
+        self.held_bytes = 0;
+        let mut held = self.held;
+        held[want..].fill(0);
+        // A group that would not fit its segment is no group, whatever its lengths say.
+        (self.position <= self.bounds.data_end).then_some(held).or_else(|| {
+            self.phase = Phase::Ended;
+            Some([0; 16])
+        })
+    }
+
+    fn item<'b>(&mut self, held: &[u8; 16]) -> Event<'b> {
+        let header_bytes = &held[..RECORD_HEADER_BYTES as usize];
+        let Some(record) = RecordHeader::decode(header_bytes) else { return self.bad() };
+        let fits_kind = match self.header.kind {
+            GroupKind::Data => record.kind.entry_kind().is_some() && record.key_bytes > 0,
+            GroupKind::Hints => record.kind == RecordKind::Hints && self.count == 0,
+            GroupKind::Resume => record.kind == RecordKind::Resume && self.count == 0,
+            GroupKind::Close => false,
+        };
+        let at = self.position - RECORD_HEADER_BYTES;
+        let body = record.record_bytes() - RECORD_HEADER_BYTES;
+        let room = self.bounds.data_end.saturating_sub(self.position + GROUP_TRAILER_BYTES);
+        if !fits_kind
+            || body > room
+            || self.count >= u32::from(u16::MAX)
+            || self.phase == Phase::Ended
+        {
+            return self.bad();
+        }
+        let seq = Seq(self.header.first_seq.0.saturating_add(u64::from(self.count)));
+        self.cover(header_bytes);
+        self.record = record;
+        self.record_at = Offset(at);
+        self.record_bytes.copy_from_slice(header_bytes);
+        self.inner = 0;
+        self.count += 1;
+        self.phase = Phase::Body { remaining: body };
+        Event::Record(record, Offset(at), seq)
+    }
+
+    fn record_is_whole(&self) -> bool {
+        let seq = Seq(self.header.first_seq.0.saturating_add(u64::from(self.count - 1)));
+        let place = (self.record_at, seq);
+        record::checksum(&self.record_bytes, place, self.inner, self.seeds.record, &self.sums)
+            == self.record.checksum
+    }
+
+    fn trailer<'b>(&mut self, held: &[u8; 16]) -> Event<'b> {
+        let ended = self.phase == Phase::Ended;
+        self.phase = Phase::Ended;
+        let Some(trailer) = GroupTrailer::decode(held) else { return Event::Bad };
+        let whole = self.verify == Verify::Nothing
+            || (self.sums.crc64)(self.checksum, &held[..8]) == trailer.checksum;
+        if ended || !whole || u32::from(trailer.count) != self.count {
+            return Event::Bad;
+        }
+        let end = self.position;
+        let unit = if trailer.end == GroupEnd::Padded {
+            self.bounds.commit_unit
+        } else {
+            self.bounds.align
+        };
+        Event::Done(ParsedGroup {
+            start: self.start,
+            next: Offset(round_up(end, unit)),
+            end: Offset(end),
+            header: self.header,
+            trailer,
+        })
+    }
+}

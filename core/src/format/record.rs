@@ -1,0 +1,150 @@
+//! Records: 12 bytes of header, then key and value.
+//!
+//! ```text
+//! 0 kind u8 | 1 flags u8 | 2 key_bytes u16 | 4 value_bytes u32 | 8 CRC-32C | 12 key | value
+//! ```
+//! The checksum covers, seeded by segment, incarnation and boot: the record's offset, its sequence, the first eight
+//! header bytes, and the checksum of key and value. So it holds for one record at one place of one incarnation only.
+
+use super::bytes::{put, u8_at, u16_at, u32_at};
+use super::checksum::Checksums;
+use crate::types::{EntryKind, Offset, Seq};
+
+/// Bytes of a record header.
+pub const RECORD_HEADER_BYTES: u32 = 12;
+/// Flag: an 8-byte sequence follows the header (copies of a merge). Reserved.
+pub const FLAG_EXPLICIT_SEQ: u8 = 1;
+/// Flag: kept for a snapshot only; recovery ignores the record. Reserved.
+pub const FLAG_OLD: u8 = 2;
+const FLAGS_KNOWN: u8 = 0;
+
+/// The kinds of record. The numbers are the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// A key and its value.
+    Value = 0x10,
+    /// A deleted key.
+    Tombstone = 0x11,
+    /// A key and the description of its chunked value.
+    ChunkHead = 0x12,
+    /// One chunk, under an internal key of value id and index.
+    Chunk = 0x13,
+    /// Hints for records before it in the segment.
+    Hints = 0x20,
+    /// Where a session takes up the log again.
+    Resume = 0x21,
+    /// Names a segment that will be freed. Reserved.
+    Announcement = 0x22,
+}
+
+impl RecordKind {
+    /// The kind for a byte of the medium.
+    #[must_use]
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0x10 => Self::Value,
+            0x11 => Self::Tombstone,
+            0x12 => Self::ChunkHead,
+            0x13 => Self::Chunk,
+            0x20 => Self::Hints,
+            0x21 => Self::Resume,
+            0x22 => Self::Announcement,
+            _ => return None,
+        })
+    }
+
+    /// The keydir entry that a record of this kind makes.
+    #[must_use]
+    pub const fn entry_kind(self) -> Option<EntryKind> {
+        Some(match self {
+            Self::Value => EntryKind::Value,
+            Self::Tombstone => EntryKind::Tombstone,
+            Self::ChunkHead => EntryKind::ChunkHead,
+            Self::Chunk => EntryKind::Chunk,
+            Self::Hints | Self::Resume | Self::Announcement => return None,
+        })
+    }
+
+    /// The kind of record behind a keydir entry.
+    #[must_use]
+    pub const fn of_entry(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::Value => Self::Value,
+            EntryKind::Tombstone => Self::Tombstone,
+            EntryKind::ChunkHead => Self::ChunkHead,
+            EntryKind::Chunk => Self::Chunk,
+        }
+    }
+}
+
+/// A decoded record header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// What the record is.
+    pub kind: RecordKind,
+    /// Bytes of the key.
+    pub key_bytes: u16,
+    /// Bytes of the value.
+    pub value_bytes: u32,
+    /// The stored checksum.
+    pub checksum: u32,
+}
+
+impl RecordHeader {
+    /// Decodes a header; `None` for an unknown kind or unknown flags.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        if u8_at(bytes, 1) & !FLAGS_KNOWN != 0 {
+            return None;
+        }
+        Some(Self {
+            kind: RecordKind::from_byte(u8_at(bytes, 0))?,
+            key_bytes: u16_at(bytes, 2),
+            value_bytes: u32_at(bytes, 4),
+            checksum: u32_at(bytes, 8),
+        })
+    }
+
+    /// Bytes of the whole record without alignment; saturates, so that a damaged length compares as too large.
+    #[must_use]
+    pub const fn record_bytes(&self) -> u32 {
+        self.value_bytes.saturating_add(self.key_bytes as u32 + RECORD_HEADER_BYTES)
+    }
+}
+
+/// Encodes a header. `inner` is the CRC-32C of key and value, `seed` that of the segment (see `group::Seeds`).
+#[must_use]
+pub fn encode_header(
+    kind: RecordKind,
+    sizes: (u16, u32),
+    place: (Offset, Seq),
+    inner: u32,
+    seed: u32,
+    sums: &Checksums,
+) -> [u8; RECORD_HEADER_BYTES as usize] {
+    let mut bytes = [0; RECORD_HEADER_BYTES as usize];
+    put(&mut bytes, 0, &[kind as u8, 0]);
+    put(&mut bytes, 2, &sizes.0.to_le_bytes());
+    put(&mut bytes, 4, &sizes.1.to_le_bytes());
+    let sum = checksum(&bytes, place, inner, seed, sums);
+    put(&mut bytes, 8, &sum.to_le_bytes());
+    bytes
+}
+
+/// The checksum that a record header must carry.
+#[must_use]
+pub fn checksum(
+    header: &[u8],
+    place: (Offset, Seq),
+    inner: u32,
+    seed: u32,
+    sums: &Checksums,
+) -> u32 {
+    let mut covered = [0; 24];
+    put(&mut covered, 0, &place.0.0.to_le_bytes());
+    put(&mut covered, 4, &place.1.0.to_le_bytes());
+    put(&mut covered, 12, &header[..8]);
+    put(&mut covered, 20, &inner.to_le_bytes());
+    (sums.crc32c)(seed, &covered)
+}

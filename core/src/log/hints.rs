@@ -1,0 +1,116 @@
+//! Hints in memory: one buffer for the open segment, emptied into a hint group whenever it is full.
+
+use heapless::Vec;
+
+use crate::format::footer::HintGroup;
+use crate::format::hint::{HINT_BYTES, Hint};
+use crate::types::{EntryKind, Fingerprint, Offset, Seq};
+
+/// Most hint groups of one segment.
+pub(crate) const HINT_GROUPS_MAX: usize = 64;
+
+/// The hints of the open segment that are not in a hint group yet, and the groups so far.
+#[derive(Debug)]
+pub(crate) struct HintBuffer<'m> {
+    bytes: &'m mut [u8],
+    used: usize,
+    group: Option<Offset>,
+    /// Records covered so far, or none once a record could not be covered: the segment will be scanned.
+    records: Option<u32>,
+    groups: Vec<HintGroup, HINT_GROUPS_MAX>,
+    groups_max: usize,
+}
+
+impl<'m> HintBuffer<'m> {
+    /// Takes the buffer; an empty one writes no hints.
+    pub(crate) fn new(bytes: &'m mut [u8], groups_max: u32) -> Self {
+        let groups_max = (groups_max as usize).min(HINT_GROUPS_MAX);
+        let mut buffer =
+            Self { bytes, used: 0, group: None, records: None, groups: Vec::new(), groups_max };
+        buffer.start();
+        buffer
+    }
+
+    /// A new segment begins.
+    pub(crate) fn start(&mut self) {
+        self.used = 0;
+        self.group = None;
+        self.records = (self.bytes.len() >= 8 * HINT_BYTES).then_some(0);
+        self.groups.clear();
+    }
+
+    /// The segment has records that no hint was kept for.
+    pub(crate) fn give_up(&mut self) {
+        self.used = 0;
+        self.records = None;
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.records.is_some()
+    }
+
+    /// Encoded hints waiting for a group.
+    pub(crate) fn waiting(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    /// Bytes of the segment that hint groups will need, with `more` records yet to come.
+    pub(crate) fn reserve(&self, more: u32) -> u32 {
+        if !self.is_kept() {
+            return 0;
+        }
+        let bytes = self.used as u32 + (more + 2) * HINT_BYTES as u32;
+        let groups = 1 + bytes / (self.bytes.len() as u32 - 2 * HINT_BYTES as u32);
+        // Each group: header, record header, trailer, a repeated group start and alignment.
+        bytes + groups * (64 + HINT_BYTES as u32)
+    }
+
+    /// Whether the next group of records might not fit.
+    pub(crate) fn is_full_for(&self, records: usize) -> bool {
+        self.is_kept() && self.used + (records + 1) * HINT_BYTES > self.bytes.len()
+    }
+
+    /// Adds the hint of a record that was just appended.
+    pub(crate) fn add(
+        &mut self,
+        group: (Offset, Seq),
+        fingerprint: Fingerprint,
+        record_bytes: u32,
+        kind: EntryKind,
+    ) {
+        let Some(records) = self.records else { return };
+        if self.used + 2 * HINT_BYTES > self.bytes.len() || self.groups.len() >= self.groups_max {
+            self.give_up();
+            return;
+        }
+        if self.group != Some(group.0) {
+            self.group = Some(group.0);
+            self.push(Hint::GroupStart { offset: group.0, first_seq: group.1 });
+        }
+        self.push(Hint::Record { fingerprint, record_bytes, kind });
+        self.records = Some(records + 1);
+    }
+
+    fn push(&mut self, hint: Hint) {
+        self.bytes[self.used..self.used + HINT_BYTES].copy_from_slice(&hint.encode());
+        self.used += HINT_BYTES;
+    }
+
+    /// The waiting hints are in this group now.
+    pub(crate) fn written(&mut self, group: HintGroup) {
+        self.used = 0;
+        // The next record repeats its group's start: every hint group can be read on its own.
+        self.group = None;
+        if self.groups.push(group).is_err() {
+            self.give_up();
+        }
+    }
+
+    /// The list for the footer and the records that it covers; `u32::MAX` where it does not cover the segment.
+    pub(crate) fn summary(&self) -> (&[HintGroup], u32) {
+        match self.records {
+            Some(records) => (&self.groups, records),
+            None => (&[], u32::MAX),
+        }
+    }
+}

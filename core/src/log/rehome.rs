@@ -1,0 +1,261 @@
+//! After a failed write: its group and everything behind it are encoded anew, from their frames, in another segment
+//! whose header records where the log of this one ends. Nobody waits for anything but the new writes.
+
+use core::task::Poll;
+
+use super::head::{Head, OpenGroup};
+use crate::engine::{Engine, Health};
+use crate::error::Error;
+use crate::format::bytes::round_up;
+use crate::format::group::{GROUP_HEADER_BYTES, GroupEnd, GroupKind, GroupTrailer, TRAILER_KIND};
+use crate::format::record::{self, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
+use crate::types::{Location, Offset, Seq};
+
+/// Failed writes in a row after which the device is given up.
+const REHOMES_MAX: u8 = 4;
+
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailedLog {
+    /// A write of groups: those before it stand.
+    Groups,
+    /// The header of the open segment: none of its groups can be found.
+    Header,
+}
+
+/// Groups that lie in frames of a segment that is not the head any more.
+struct Stranded<'h> {
+    head: &'h Head,
+    from: u32,
+}
+
+impl Engine<'_> {
+    /// Ready where no write failed, or once its groups stand in the frames of another segment.
+    ///
+    /// # Errors
+    /// `Poisoned` where no other segment can take them.
+    pub(crate) fn poll_rehome(&mut self) -> Result<Poll<()>, Error> {
+        let Some(failed) = self.failed else { return Ok(Poll::Ready(())) };
+        if self.port.in_flight() {
+            return Ok(Poll::Pending);
+        }
+        if self.health == Health::Poisoned {
+            return Err(Error::Poisoned);
+        }
+        self.release_record();
+        self.port.cancel_all();
+        self.covered = None;
+        self.growing = false;
+        let from = match failed {
+            FailedLog::Groups => self.head.safe.end,
+            FailedLog::Header => self.port.layout.data_start,
+        };
+        let pages = (self.head.position - from) / self.port.layout.page_bytes() + 6;
+        self.rehomes += 1;
+        let target = self.segments.next_free();
+        let (Some(target), true) =
+            (target, self.rehomes <= REHOMES_MAX && self.port.pool.available() >= pages)
+        else {
+            self.poison();
+            return Err(Error::Poisoned);
+        };
+        self.failed = None;
+        let cut = match failed {
+            FailedLog::Groups => Some(self.head.cut_at(self.head.safe)),
+            FailedLog::Header => self.head.cut,
+        };
+        let old = self.replace_head(target, cut);
+        let stranded = Stranded { head: &old, from };
+        self.move_groups(&stranded);
+        self.forget_pages(&old, from);
+        if failed == FailedLog::Header {
+            self.segments.set_bad(old.segment);
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn replace_head(
+        &mut self,
+        target: crate::types::SegmentId,
+        cut: Option<crate::format::segment::Cut>,
+    ) -> Head {
+        let spare = self.head.spare.take();
+        let placeholder = Head::new(super::head::HeadStart {
+            segment: target,
+            open_seq: Seq(0),
+            header_boot: self.boot,
+            cut: None,
+            seeds: self.head.seeds,
+            position: self.port.layout.data_start,
+            digest: 0,
+            resumption: super::Resumption::Done,
+        });
+        let old = core::mem::replace(&mut self.head, placeholder);
+        self.head.spare = spare;
+        self.open_segment(target, cut);
+        old
+    }
+
+    fn move_groups(&mut self, stranded: &Stranded<'_>) {
+        let mut at = stranded.from;
+        // Each turn moves past one group, so the bytes bound the loop.
+        while at < stranded.head.position {
+            let mut header = [0; GROUP_HEADER_BYTES as usize];
+            self.read_stranded(stranded, at, &mut header);
+            let kind = GroupKind::from_byte(header[0]).expect("the head encoded this group");
+            let first_seq = Seq(crate::format::bytes::u64_at(&header, 8));
+            at = self.move_group(stranded, at, kind, first_seq);
+        }
+    }
+
+    /// Encodes one group anew; returns the offset behind the old one. Only groups of data move: hints name old places,
+    /// and resume groups speak of the old segment.
+    fn move_group(
+        &mut self,
+        stranded: &Stranded<'_>,
+        start: u32,
+        kind: GroupKind,
+        first_seq: Seq,
+    ) -> u32 {
+        let stays_open = stranded.head.group.is_some_and(|group| group.start == start);
+        let moves = kind == GroupKind::Data;
+        if moves {
+            self.reserve_moved();
+            let group = OpenGroup { kind, start: self.head.position, first_seq, count: 0 };
+            self.open_group_as(group);
+        }
+        let mut at = start + GROUP_HEADER_BYTES;
+        loop {
+            if stays_open && at >= stranded.head.position {
+                return at;
+            }
+            let mut item = [0; 16];
+            self.read_stranded(stranded, at, &mut item);
+            if item[0] == TRAILER_KIND {
+                let trailer = GroupTrailer::decode(&item).expect("the head encoded this trailer");
+                if moves {
+                    self.close_group(GroupEnd::Adjacent);
+                    self.issue_full_pages();
+                }
+                let layout = &self.port.layout;
+                let unit =
+                    if trailer.end == GroupEnd::Padded { layout.commit_unit } else { layout.align };
+                return round_up(at + 16, unit);
+            }
+            let record = RecordHeader::decode(&item).expect("the head encoded this record");
+            if moves {
+                self.move_record(stranded, at, &record);
+            }
+            at = round_up(at + record.record_bytes(), self.port.layout.align);
+        }
+    }
+
+    fn reserve_moved(&mut self) {
+        if self.head.spare.is_none() {
+            self.head.spare = self.port.pool.take();
+        }
+    }
+
+    fn move_record(&mut self, stranded: &Stranded<'_>, at: u32, record: &RecordHeader) {
+        let body_at = at + RECORD_HEADER_BYTES;
+        let body = record.record_bytes() - RECORD_HEADER_BYTES;
+        let mut hasher = self.hasher_for(record.kind);
+        let mut inner = 0;
+        self.stranded_pieces(stranded, body_at, body, |engine, done, piece| {
+            inner = (engine.sums.crc32c)(inner, piece);
+            let key = (record.key_bytes as usize).saturating_sub(done as usize).min(piece.len());
+            hasher.write(&piece[..key]);
+        });
+        let fingerprint = hasher.finish();
+        let Some(mut group) = self.head.group else { return };
+        let offset = Offset(self.head.position);
+        let seq = Seq(group.first_seq.0 + u64::from(group.count));
+        let sizes = (record.key_bytes, record.value_bytes);
+        let seed = self.head.seeds.record;
+        let header =
+            record::encode_header(record.kind, sizes, (offset, seq), inner, seed, &self.sums);
+        self.write_bytes(&header);
+        self.stranded_pieces(stranded, body_at, body, |engine, _, piece| engine.write_bytes(piece));
+        self.write_zeros(round_up(self.head.position, self.port.layout.align));
+        group.count += 1;
+        self.head.group = Some(group);
+        self.head.seq_max = self.head.seq_max.max(seq);
+        self.repoint(
+            stranded,
+            at,
+            (group.start, group.first_seq),
+            fingerprint,
+            record.kind,
+            record.record_bytes(),
+            offset,
+        );
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one place of use; each is a different thing")]
+    fn repoint(
+        &mut self,
+        stranded: &Stranded<'_>,
+        old_at: u32,
+        group: (u32, Seq),
+        fingerprint: crate::types::Fingerprint,
+        kind: RecordKind,
+        record_bytes: u32,
+        new_at: Offset,
+    ) {
+        let old = self.port.layout.log_address(stranded.head.segment, Offset(old_at));
+        let address = self.port.layout.log_address(self.head.segment, new_at);
+        if self.keydir.replace_location(&fingerprint, old, Location { address, record_bytes }) {
+            self.segments.subtract_live(stranded.head.segment, record_bytes);
+            self.segments.add_live(self.head.segment, record_bytes);
+        }
+        if let Some(kind) = kind.entry_kind() {
+            self.hints.add((Offset(group.0), group.1), fingerprint, record_bytes, kind);
+        }
+    }
+
+    fn stranded_pieces(
+        &mut self,
+        stranded: &Stranded<'_>,
+        from: u32,
+        bytes: u32,
+        mut each: impl FnMut(&mut Self, u32, &[u8]),
+    ) {
+        let mut done = 0;
+        while done < bytes {
+            let mut piece = [0; 256];
+            let count = (bytes - done).min(256);
+            self.read_stranded(stranded, from + done, &mut piece[..count as usize]);
+            each(self, done, &piece[..count as usize]);
+            done += count;
+        }
+    }
+
+    /// Copies bytes of the old segment out of their frames; zeros where the head had not got to.
+    fn read_stranded(&self, stranded: &Stranded<'_>, from: u32, target: &mut [u8]) {
+        let layout = &self.port.layout;
+        let mut done = 0;
+        while done < target.len() {
+            let at = from + done as u32;
+            let in_page = layout.in_page(Offset(at)) as usize;
+            let piece = (target.len() - done).min(layout.page_bytes() as usize - in_page);
+            let page = layout.page_at(stranded.head.segment, Offset(at));
+            match self.port.pool.peek(page) {
+                Some(frame) => {
+                    let bytes = &self.port.pool.frame(frame)[in_page..in_page + piece];
+                    target[done..done + piece].copy_from_slice(bytes);
+                }
+                None => target[done..done + piece].fill(0),
+            }
+            done += piece;
+        }
+    }
+
+    fn forget_pages(&mut self, old: &Head, from: u32) {
+        let page_bytes = self.port.layout.page_bytes();
+        let mut at = super::append::round_down(from, page_bytes);
+        while at <= old.position && at < self.port.layout.segment_bytes {
+            self.port.pool.forget(self.port.layout.page_at(old.segment, Offset(at)));
+            at += page_bytes;
+        }
+    }
+}

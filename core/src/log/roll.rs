@@ -1,0 +1,176 @@
+//! From one segment to the next. The order on the device:
+//!
+//! ```text
+//! rest of the old segment's groups | wait | footer, header of the new one | flush | its mark in the old one | groups ..
+//! ```
+//! So a header on the medium says nothing yet about the old segment; a mark or a group of the new one proves that the
+//! flush succeeded, and with it everything before. At every moment two places know of a segment in use: its header and,
+//! until it is sealed, its predecessor's mark; then its footer.
+
+use core::task::Poll;
+
+use super::head::{Head, HeadStart, Resumption};
+use crate::engine::{Engine, MarkState, OpKind, Purpose, ready};
+use crate::error::Error;
+use crate::format::footer::{Footer, encode_footer};
+use crate::format::group::Seeds;
+use crate::format::segment::{Cut, HEADER_FIXED_BYTES, HeaderPlace, SegmentHeader, encode_header};
+use crate::types::{FrameId, Offset, SegmentId, Seq};
+
+/// Places in the queue that sealing and opening need.
+pub(crate) const ROLL_OPS: usize = 6;
+/// Free segments that appends leave for recovery and for failed writes.
+const RESERVE: u32 = 1;
+
+impl Engine<'_> {
+    /// Ready once the head stands in a new segment. The open group is closed first.
+    pub(crate) fn poll_roll(&mut self) -> Result<Poll<()>, Error> {
+        ready!(self.poll_free_segment()?);
+        ready!(self.append_hints()?);
+        ready!(self.poll_pad_out()?);
+        if !self.issue_up_to(self.head.position) || !self.port.is_idle() || self.failed.is_some() {
+            return Ok(Poll::Pending);
+        }
+        if self.port.pool.available() < 4 || self.port.room() < ROLL_OPS {
+            return Ok(Poll::Pending);
+        }
+        let Some(next) = self.segments.next_free() else { return Err(Error::Full) };
+        self.push_footer();
+        self.clean_head();
+        let cut = self
+            .head
+            .cut_at(super::head::Boundary { end: self.head.position, digest: self.head.digest });
+        self.open_segment(next, Some(cut));
+        Ok(Poll::Ready(()))
+    }
+
+    /// Ready where there is a free segment beyond the reserve; grows the device where it can.
+    fn poll_free_segment(&mut self) -> Result<Poll<()>, Error> {
+        if self.segments.free() > RESERVE {
+            return Ok(Poll::Ready(()));
+        }
+        let wanted = self.port.layout.capacity_of(self.segments.count() + 1);
+        if self.growth_stopped
+            || wanted > self.capacity_max
+            || self.segments.count() >= self.port.layout.segments_max
+        {
+            return Err(Error::Full);
+        }
+        if !self.growing && self.port.room() > 0 {
+            self.growing = true;
+            self.port.push(OpKind::Grow { capacity: wanted }, Purpose::Grow(wanted));
+        }
+        Ok(Poll::Pending)
+    }
+
+    /// Everything of the open segment is on the device: its pages may leave the pool.
+    fn clean_head(&mut self) {
+        let page_bytes = self.port.layout.page_bytes();
+        let mut at = super::append::round_down(self.head.clean, page_bytes);
+        while at < self.head.position {
+            self.port.pool.mark_clean(self.port.layout.page_at(self.head.segment, Offset(at)));
+            at += page_bytes;
+        }
+    }
+
+    fn take_slot_frame(&mut self) -> FrameId {
+        let frame = self.port.pool.take().expect("available() was asked before");
+        self.port.pool.frame_mut(frame).fill(0);
+        frame
+    }
+
+    /// Queues the footer of the open segment, which ends at the position.
+    fn push_footer(&mut self) {
+        let frame = self.take_slot_frame();
+        let (groups, records) = self.hints.summary();
+        let footer = Footer {
+            header: self.header_of_head(),
+            end: Offset(self.head.position),
+            records,
+            digest: self.head.digest,
+            seq_max: self.head.seq_max,
+            hint_groups: groups.len() as u16,
+        };
+        let layout = &self.port.layout;
+        let slot_bytes = layout.mark_start - layout.data_end;
+        let slot = &mut self.port.pool.frame_mut(frame)[..slot_bytes as usize];
+        encode_footer(&footer, groups, &self.sums, &self.store_id, slot);
+        let address = layout.log_address(self.head.segment, Offset(layout.data_end));
+        self.port.push_slot(address, frame, slot_bytes, Purpose::Copy(frame));
+    }
+
+    fn header_of_head(&self) -> SegmentHeader {
+        SegmentHeader {
+            segment: self.head.segment,
+            open_seq: self.head.open_seq,
+            boot: self.head.header_boot,
+            role: self.head.role,
+            segments: self.segments.count(),
+            cut: self.head.cut,
+        }
+    }
+
+    /// Opens `next` as the head: header, flush, mark in the segment that `cut` names. Frames and queue have room.
+    pub(crate) fn open_segment(&mut self, next: SegmentId, cut: Option<Cut>) {
+        if let Some(cut) = cut {
+            self.segments.set_used(cut.segment, cut.end.0);
+        }
+        let open_seq = self.next_seq;
+        self.next_seq = Seq(open_seq.0 + 1);
+        self.segments.open(next, open_seq);
+        let seeds = Seeds::new(&self.store_id, next, open_seq, self.boot, &self.sums);
+        let spare = self.head.spare.take();
+        self.head = Head::new(HeadStart {
+            segment: next,
+            open_seq,
+            header_boot: self.boot,
+            cut,
+            seeds,
+            position: self.port.layout.data_start,
+            digest: 0,
+            resumption: Resumption::Done,
+        });
+        self.head.spare = spare;
+        self.hints.start();
+        if self.port.caps.needs_erase {
+            let address =
+                self.port.layout.device_address(self.port.layout.log_address(next, Offset(0)));
+            let bytes = u64::from(self.port.layout.segment_bytes);
+            self.port.push(OpKind::Erase { address, bytes }, Purpose::Erase);
+        }
+        self.push_header(HeaderPlace::Own(next));
+        self.push_flush();
+        self.covered = None;
+        self.push_mark();
+    }
+
+    /// Queues the copy of the head's header in its predecessor's mark slot.
+    pub(crate) fn push_mark(&mut self) {
+        self.head.mark = MarkState::Issued;
+        match self.head.cut {
+            Some(cut) => self.push_header(HeaderPlace::Mark(cut.segment, cut.open_seq)),
+            // The first segment of a store: its superblock vouches for it.
+            None => self.head.mark_durable = true,
+        }
+    }
+
+    fn push_header(&mut self, place: HeaderPlace) {
+        let frame = self.take_slot_frame();
+        let header = self.header_of_head();
+        let layout = self.port.layout;
+        let bitmap_bytes = layout.segments_max.div_ceil(8);
+        let slot = &mut self.port.pool.frame_mut(frame)[..layout.header_slot as usize];
+        let from = HEADER_FIXED_BYTES as usize;
+        self.segments.fill_bitmap(&mut slot[from..from + bitmap_bytes as usize]);
+        encode_header(&header, place, &self.sums, &self.store_id, slot, bitmap_bytes);
+        let (address, purpose) = match place {
+            HeaderPlace::Own(segment) => {
+                (layout.log_address(segment, Offset(0)), Purpose::Header(frame))
+            }
+            HeaderPlace::Mark(segment, _) => {
+                (layout.log_address(segment, Offset(layout.mark_start)), Purpose::Copy(frame))
+            }
+        };
+        self.port.push_slot(address, frame, layout.header_slot, purpose);
+    }
+}

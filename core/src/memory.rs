@@ -1,0 +1,229 @@
+//! The engine's memory: a struct of slices that the caller owns, cut from one arena of bytes.
+
+use bytemuck::Pod;
+
+use crate::config::{Config, Hints};
+use crate::device::Geometry;
+use crate::error::Error;
+use crate::format::layout::Layout;
+use crate::format::superblock::Superblock;
+use crate::keydir::{ShardMeta, Slot, shards_for, slots_for};
+use crate::pool::PageTable;
+
+/// Everything that the engine keeps in memory beyond its own struct. All of it is zero but the frames.
+#[derive(Debug)]
+pub struct Memory<'m> {
+    /// The pool's frames, aligned as the device asks.
+    pub frames: &'m mut [u8],
+    /// One word for each frame: its page.
+    pub frame_pages: &'m mut [u64],
+    /// One word for each frame: its state.
+    pub frame_states: &'m mut [u32],
+    /// The page table.
+    pub page_table: &'m mut [u64],
+    /// The keydir's slots.
+    pub slots: &'m mut [Slot],
+    /// The keydir's shards.
+    pub shards: &'m mut [ShardMeta],
+    /// The segment table.
+    pub segments: &'m mut [[u64; 2]],
+    /// Room to order segments while opening.
+    pub order: &'m mut [u32],
+    /// Hints of the open segment.
+    pub hints: &'m mut [u8],
+}
+
+/// How much of everything a configuration needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sizes {
+    frame_bytes: usize,
+    frames: usize,
+    slots: usize,
+    shards: usize,
+    segments: usize,
+    hint_bytes: usize,
+    align: usize,
+}
+
+/// Bytes for the alignment of each of the nine parts.
+const SLACK: usize = 9 * 16;
+
+impl Sizes {
+    fn new(config: &Config, buffer_align: u32, segments_max: u32, segment_bytes: u32) -> Self {
+        let hint_bytes = match config.hints {
+            Hints::Write => (segment_bytes as usize / 64).min(32 << 10),
+            Hints::Omit => 0,
+        };
+        Self {
+            frame_bytes: config.page_bytes as usize,
+            frames: config.frames as usize,
+            slots: slots_for(config.keys_max),
+            shards: shards_for(config.keys_max) as usize,
+            segments: segments_max as usize,
+            hint_bytes,
+            align: buffer_align.max(16) as usize,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.frames * (self.frame_bytes + 8 + 4)
+            + PageTable::words_for(self.frames as u32) * 8
+            + self.slots * size_of::<Slot>()
+            + self.shards * size_of::<ShardMeta>()
+            + self.segments * (16 + 4)
+            + self.hint_bytes
+            + self.align
+            + SLACK
+    }
+}
+
+/// What format would write on this device.
+///
+/// # Errors
+/// `Geometry` and `Config` for values that do not fit one another or the device.
+pub fn plan(config: &Config, geometry: &Geometry) -> Result<Superblock, Error> {
+    geometry.validate().map_err(Error::Geometry)?;
+    let fail = |field, want| Err(Error::Config { field, want });
+    let commit_unit = geometry.commit_unit();
+    let stride = geometry.erase_unit.max(commit_unit).max(crate::format::superblock::STRIDE_MIN);
+    let segment_bytes = if config.segment_bytes == 0 {
+        let smallest = (32 * commit_unit).max(4 * geometry.erase_unit).max(64 << 10);
+        let wanted = (geometry.capacity_max / 256).min(4 << 20) as u32;
+        wanted.max(smallest.min(4 << 20)).max(smallest).next_power_of_two()
+    } else {
+        config.segment_bytes
+    };
+    if !segment_bytes.is_power_of_two()
+        || segment_bytes < geometry.erase_unit
+        || segment_bytes < 8 * commit_unit
+    {
+        return fail(
+            "segment_bytes",
+            "a power of two, at least the erase unit and eight commit units",
+        );
+    }
+    if segment_bytes > 1 << 30 {
+        return fail("segment_bytes", "at most 1 GiB");
+    }
+    let data_offset = 2 * u64::from(stride);
+    let segments_max = (geometry.capacity_max.saturating_sub(data_offset)
+        / u64::from(segment_bytes))
+    .min(1 << 20) as u32;
+    if geometry.capacity.saturating_sub(data_offset) / u64::from(segment_bytes) < 4 {
+        return fail("capacity", "large enough for four segments and two superblocks");
+    }
+    // 36 bits of the keydir count units of the alignment.
+    let mut align_shift = 0;
+    while (geometry.capacity_max >> align_shift) >= 1 << 36 {
+        align_shift += 1;
+    }
+    let record_bytes_max = (segment_bytes / 8).min(32 << 10).min(12 * config.page_bytes);
+    let key_bytes_max =
+        u32::from(config.key_bytes_max).min(record_bytes_max.saturating_sub(64)) as u16;
+    let (store_id, secret) = split_seed(&config.seed);
+    let block = Superblock {
+        key_bytes_max,
+        store_id,
+        secret,
+        commit_unit,
+        segment_bytes,
+        segments_max,
+        stride,
+        data_offset,
+        align_shift,
+        record_bytes_max,
+    };
+    let layout = Layout::new(&block, config.page_bytes)?;
+    if config.hints == Hints::Write && layout.hint_groups_max == 0 {
+        return fail("hints", "omitted in segments this small");
+    }
+    Ok(block)
+}
+
+fn split_seed(seed: &[u8; 32]) -> ([u8; 16], [u8; 16]) {
+    let (mut id, mut secret) = ([0; 16], [0; 16]);
+    id.copy_from_slice(&seed[..16]);
+    secret.copy_from_slice(&seed[16..]);
+    (id, secret)
+}
+
+/// Bytes of arena that `Store::format` needs on such a device, and `Store::open` for a store formatted so.
+///
+/// A store that was formatted with smaller segments has more of them and may need more; open then says how much.
+#[must_use]
+pub fn required_bytes(config: &Config, geometry: &Geometry) -> usize {
+    plan(config, geometry).map_or(0, |block| required_for(config, geometry.buffer_align, &block))
+}
+
+/// Bytes of arena for a store with this superblock.
+#[must_use]
+pub fn required_for(config: &Config, buffer_align: u32, block: &Superblock) -> usize {
+    Sizes::new(config, buffer_align, block.segments_max, block.segment_bytes).bytes()
+}
+
+impl<'m> Memory<'m> {
+    /// Cuts the memory from an arena.
+    ///
+    /// # Errors
+    /// `ArenaTooSmall`.
+    pub fn carve(
+        arena: &'m mut [u8],
+        config: &Config,
+        buffer_align: u32,
+        block: &Superblock,
+    ) -> Result<Self, Error> {
+        let sizes = Sizes::new(config, buffer_align, block.segments_max, block.segment_bytes);
+        let (need, have) = (sizes.bytes(), arena.len());
+        let short = Error::ArenaTooSmall { need, have };
+        if have < need {
+            return Err(short);
+        }
+        let mut rest = arena;
+        let frames =
+            take_bytes(&mut rest, sizes.frames * sizes.frame_bytes, sizes.align).ok_or(short)?;
+        let slots: &mut [Slot] = take(&mut rest, sizes.slots).ok_or(short)?;
+        if config.arena == crate::config::ArenaContent::Unknown {
+            slots.fill([0; 3]);
+        }
+        Ok(Self {
+            frames,
+            frame_pages: take_zeroed(&mut rest, sizes.frames).ok_or(short)?,
+            frame_states: take_zeroed(&mut rest, sizes.frames).ok_or(short)?,
+            page_table: take_zeroed(&mut rest, PageTable::words_for(sizes.frames as u32))
+                .ok_or(short)?,
+            slots,
+            shards: take_zeroed(&mut rest, sizes.shards).ok_or(short)?,
+            segments: take_zeroed(&mut rest, sizes.segments).ok_or(short)?,
+            order: take_zeroed(&mut rest, sizes.segments).ok_or(short)?,
+            hints: take_bytes(&mut rest, sizes.hint_bytes, 1).ok_or(short)?,
+        })
+    }
+}
+
+/// Splits `bytes` off the front of `rest`, at an address aligned to `align`.
+pub(crate) fn take_bytes<'m>(
+    rest: &mut &'m mut [u8],
+    bytes: usize,
+    align: usize,
+) -> Option<&'m mut [u8]> {
+    let skip = rest.as_ptr().align_offset(align);
+    let all = core::mem::take(rest);
+    if skip.checked_add(bytes)? > all.len() {
+        return None;
+    }
+    let (_, all) = all.split_at_mut(skip);
+    let (part, after) = all.split_at_mut(bytes);
+    *rest = after;
+    Some(part)
+}
+
+fn take<'m, T: Pod>(rest: &mut &'m mut [u8], count: usize) -> Option<&'m mut [T]> {
+    let part = take_bytes(rest, count.checked_mul(size_of::<T>())?, align_of::<T>())?;
+    bytemuck::try_cast_slice_mut(part).ok()
+}
+
+fn take_zeroed<'m, T: Pod>(rest: &mut &'m mut [u8], count: usize) -> Option<&'m mut [T]> {
+    let part = take_bytes(rest, count.checked_mul(size_of::<T>())?, align_of::<T>())?;
+    part.fill(0);
+    bytemuck::try_cast_slice_mut(part).ok()
+}

@@ -1,0 +1,253 @@
+//! The first part of recovery: which segments are in use, and which of them is the newest that is proven.
+
+use core::task::Poll;
+
+use super::Phase;
+use super::scan::{Scan, ScanEvent};
+use super::search::{Search, SearchEnd};
+use crate::engine::{Engine, MarkState, ready};
+use crate::error::{Corruption, Damage, Error};
+use crate::format::footer::decode_footer;
+use crate::format::parser::Verify;
+use crate::format::segment::{HEADER_FIXED_BYTES, HeaderPlace, Role, SegmentHeader, decode_header};
+use crate::types::{Boot, Offset, SegmentId, Seq};
+
+/// What is known of the newest segment.
+#[derive(Clone, Debug)]
+pub(crate) struct NewestState {
+    /// Its header, where it is proven.
+    pub(super) header: Option<SegmentHeader>,
+    /// The predecessor has its mark.
+    pub(super) mark: MarkState,
+    /// Its own header is damaged; the copy in this segment's mark slot stands for it.
+    pub(super) copy_in: Option<SegmentId>,
+    scan: Option<Scan>,
+    search: Option<Search>,
+}
+
+impl Default for NewestState {
+    fn default() -> Self {
+        Self { header: None, mark: MarkState::Unissued, copy_in: None, scan: None, search: None }
+    }
+}
+
+impl Engine<'_> {
+    pub(super) fn corrupted(&self, segment: SegmentId, offset: Offset, what: Damage) -> Error {
+        Error::Corrupted(Corruption { segment: Some(segment), offset, what })
+    }
+
+    pub(crate) fn bitmap_bytes(&self) -> u32 {
+        self.port.layout.segments_max.div_ceil(8)
+    }
+
+    /// A header copy: at the start of a segment, or in the mark slot of one.
+    pub(crate) fn poll_header(
+        &mut self,
+        place: HeaderPlace,
+    ) -> Result<Poll<Option<SegmentHeader>>, Error> {
+        let (segment, offset) = match place {
+            HeaderPlace::Own(segment) => (segment, Offset(0)),
+            HeaderPlace::Mark(segment, _) => (segment, Offset(self.port.layout.mark_start)),
+        };
+        let frame = ready!(self.port.resident(self.port.layout.page_at(segment, offset), 1)?);
+        let slot = &self.port.pool.frame(frame)[self.port.layout.in_page(offset) as usize..];
+        Ok(Poll::Ready(decode_header(slot, place, &self.sums, &self.store_id, self.bitmap_bytes())))
+    }
+
+    /// The header of a segment in use from wherever it can be had: its start, its footer, or, for the first segment of a
+    /// store, from what every first segment has.
+    pub(crate) fn poll_any_header(
+        &mut self,
+        segment: SegmentId,
+    ) -> Result<Poll<Option<SegmentHeader>>, Error> {
+        let open_seq = self.segments.open_seq(segment);
+        let fits =
+            |header: &SegmentHeader| open_seq.is_none_or(|open_seq| open_seq == header.open_seq);
+        if let Some(header) = ready!(self.poll_header(HeaderPlace::Own(segment))?).filter(fits) {
+            return Ok(Poll::Ready(Some(header)));
+        }
+        let newest = self.recovery.newest.header.filter(|newest| newest.segment == segment);
+        if newest.is_some() {
+            return Ok(Poll::Ready(newest));
+        }
+        let offset = Offset(self.port.layout.data_end);
+        let frame = ready!(self.port.resident(self.port.layout.page_at(segment, offset), 1)?);
+        let slot = &self.port.pool.frame(frame)[self.port.layout.in_page(offset) as usize..];
+        let footer =
+            decode_footer(slot, segment, &self.sums, &self.store_id).map(|footer| footer.header);
+        if let Some(header) = footer.filter(fits) {
+            return Ok(Poll::Ready(Some(header)));
+        }
+        let first = SegmentHeader {
+            segment,
+            open_seq: Seq(1),
+            boot: Boot(1),
+            role: Role::User,
+            segments: self.segments.count(),
+            cut: None,
+        };
+        Ok(Poll::Ready((segment == SegmentId(0) && fits(&first)).then_some(first)))
+    }
+
+    pub(super) fn recover_headers(&mut self) -> Result<Poll<()>, Error> {
+        while self.recovery.index < self.segments.count() {
+            let segment = SegmentId(self.recovery.index);
+            if let Some(header) = ready!(self.poll_header(HeaderPlace::Own(segment))?) {
+                self.note_header(&header);
+            }
+            self.recovery.index += 1;
+        }
+        if self.segments.used_ids().next().is_none() {
+            // A store was formatted here, so its first segment had a header.
+            self.recovery.first = Some(SegmentId(0));
+            let Some(header) = ready!(self.poll_any_header(SegmentId(0))?) else {
+                return Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader));
+            };
+            self.note_header(&header);
+            self.recovery.repaired += 1;
+        }
+        self.recovery.enter(Phase::Newest);
+        Ok(Poll::Ready(()))
+    }
+
+    fn note_header(&mut self, header: &SegmentHeader) {
+        self.segments.open(header.segment, header.open_seq);
+        self.recovery.seq_max = self.recovery.seq_max.max(header.open_seq);
+        self.recovery.boot_max = self.recovery.boot_max.max(header.boot);
+    }
+
+    fn newest_segment(&self) -> Option<SegmentId> {
+        self.segments.used_ids().max_by_key(|&segment| self.segments.open_seq(segment))
+    }
+
+    /// Finds the newest segment that is proven. A header alone proves nothing: it may have reached the medium before the
+    /// groups that its cut speaks of.
+    pub(super) fn recover_newest(&mut self) -> Result<Poll<()>, Error> {
+        // Each turn settles one segment.
+        for _ in 0..=self.segments.count() {
+            let Some(segment) = self.newest_segment() else {
+                return Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader));
+            };
+            let Some(header) = ready!(self.poll_any_header(segment)?) else {
+                return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader));
+            };
+            // Its own mark may tell of a newer segment whose header is damaged.
+            let place = HeaderPlace::Mark(segment, header.open_seq);
+            if let Some(next) = ready!(self.poll_header(place)?)
+                && next.open_seq > header.open_seq
+                && self.segments.exists(next.segment)
+                && self
+                    .segments
+                    .open_seq(next.segment)
+                    .is_none_or(|open_seq| open_seq < next.open_seq)
+            {
+                self.note_header(&next);
+                self.recovery.repaired += 1;
+                self.recovery.newest.copy_in = Some(segment);
+                self.recovery.newest.header = Some(next);
+                continue;
+            }
+            if ready!(self.poll_proven(&header)?) {
+                self.recovery.newest.header = Some(header);
+                self.recovery.enter(Phase::Lost);
+                return Ok(Poll::Ready(()));
+            }
+            self.segments.release(segment);
+            let copy_in = self.recovery.newest.copy_in;
+            self.recovery.newest = NewestState { copy_in, ..NewestState::default() };
+        }
+        Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader))
+    }
+
+    /// Whether something that was written behind the flush that followed this header is there.
+    fn poll_proven(&mut self, header: &SegmentHeader) -> Result<Poll<bool>, Error> {
+        let Some(cut) = header.cut else {
+            self.recovery.newest.mark = MarkState::Issued;
+            return Ok(Poll::Ready(true));
+        };
+        if self.segments.exists(cut.segment) {
+            let mark = ready!(self.poll_header(HeaderPlace::Mark(cut.segment, cut.open_seq))?);
+            if mark.is_some_and(|mark| {
+                mark.segment == header.segment && mark.open_seq == header.open_seq
+            }) {
+                self.recovery.newest.mark = MarkState::Issued;
+                return Ok(Poll::Ready(true));
+            }
+        }
+        let context = self.scan_context();
+        let newest = &mut self.recovery.newest;
+        let start = Offset(self.port.layout.data_start);
+        let incarnation = (header.segment, header.open_seq, header.boot);
+        let scan = newest.scan.get_or_insert_with(|| Scan::new(incarnation, start, Verify::Group));
+        if newest.search.is_none() {
+            if let ScanEvent::Group(..) = ready!(scan.step(&mut self.port, &context)?) {
+                return Ok(Poll::Ready(true));
+            }
+            newest.search = Some(Search::new(scan, context.bounds.commit_unit));
+        }
+        let Some(search) = &mut newest.search else { return Ok(Poll::Ready(false)) };
+        let end = ready!(search.step(scan, &mut self.port, &context)?);
+        self.recovery.seq_max = self.recovery.seq_max.max(search.seq_max);
+        Ok(Poll::Ready(end != SearchEnd::Torn))
+    }
+
+    /// Finds segments that the newest header lists and whose own header is gone; drops headers that it does not list.
+    pub(super) fn recover_lost(&mut self) -> Result<Poll<()>, Error> {
+        let Some(newest) = self.recovery.newest.header else {
+            return Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader));
+        };
+        if newest.segments > self.segments.count() {
+            let want = self.port.layout.capacity_of(newest.segments);
+            return Err(Error::DeviceTooSmall { want, have: self.capacity });
+        }
+        while self.recovery.index < self.segments.count() {
+            let segment = SegmentId(self.recovery.index);
+            let listed = segment == newest.segment || ready!(self.poll_listed(&newest, segment)?);
+            if listed && self.segments.open_seq(segment).is_none() {
+                let Some(header) = ready!(self.poll_any_header(segment)?) else {
+                    return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader));
+                };
+                self.note_header(&header);
+                self.recovery.repaired += 1;
+            }
+            if !listed {
+                self.segments.release(segment);
+            }
+            self.recovery.index += 1;
+        }
+        self.sort_segments();
+        self.recovery.enter(Phase::Count);
+        Ok(Poll::Ready(()))
+    }
+
+    /// Whether the newest header's bitmap lists a segment.
+    fn poll_listed(
+        &mut self,
+        newest: &SegmentHeader,
+        segment: SegmentId,
+    ) -> Result<Poll<bool>, Error> {
+        let (holder, offset) = match self.recovery.newest.copy_in {
+            Some(holder) if newest.cut.is_some() => (holder, Offset(self.port.layout.mark_start)),
+            _ => (newest.segment, Offset(0)),
+        };
+        if self.recovery.first == Some(newest.segment) {
+            return Ok(Poll::Ready(false));
+        }
+        let frame = ready!(self.port.resident(self.port.layout.page_at(holder, offset), 1)?);
+        let at = self.port.layout.in_page(offset) as usize + HEADER_FIXED_BYTES as usize;
+        let byte =
+            self.port.pool.frame(frame).get(at + segment.0 as usize / 8).copied().unwrap_or(0);
+        Ok(Poll::Ready(byte & 1 << (segment.0 % 8) != 0))
+    }
+
+    fn sort_segments(&mut self) {
+        let mut count = 0;
+        for segment in self.segments.used_ids() {
+            self.order[count] = segment.0;
+            count += 1;
+        }
+        let segments = &self.segments;
+        self.order[..count].sort_unstable_by_key(|&index| segments.open_seq(SegmentId(index)));
+        self.recovery.hinted = count as u32;
+    }
+}

@@ -1,0 +1,111 @@
+//! Recovery: from the bytes on a medium to a keydir and a head, whatever the last session left.
+//!
+//! 1. `headers`: read every segment's header; settle which one is the newest that is proven (its predecessor's mark or a
+//!    group of its own says that the flush behind its header succeeded); find headers that are lost but must be there.
+//! 2. `load`: in the order of incarnations, take a segment's hints where its footer may be believed, else scan its groups
+//!    (`scan`) up to its recorded end; the newest one up to where it is torn (`search` decides torn or corrupt).
+//! 3. `finish`: resume the head, drop chunks without a visible head.
+//!
+//! Every step reads at most one run of pages or handles one record, and all loops are bounded by the device's size.
+
+mod finish;
+mod headers;
+mod hints;
+mod load;
+mod scan;
+mod search;
+
+pub(crate) use headers::NewestState;
+pub(crate) use scan::{Scan, ScanContext, ScanEvent};
+pub(crate) use search::{Search, SearchEnd};
+
+use crate::types::{Boot, SegmentId, Seq};
+
+/// Where recovery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Headers,
+    Newest,
+    Lost,
+    Count,
+    Load,
+    Tail,
+    Orphans,
+    Resume,
+    Done,
+}
+
+/// The state of recovery.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    phase: Phase,
+    /// Segment, or index in the order, that the phase has got to.
+    index: u32,
+    newest: NewestState,
+    load: load::LoadState,
+    orphans: finish::OrphanState,
+    seq_max: Seq,
+    boot_max: Boot,
+    /// Segments whose header was read from another copy.
+    pub(crate) repaired: u32,
+    hinted: u32,
+    /// Segments opened by hints, for statistics.
+    pub(crate) by_hints: u32,
+    /// Segments opened by a scan, for statistics.
+    pub(crate) by_scan: u32,
+    first: Option<SegmentId>,
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Headers,
+            index: 0,
+            newest: NewestState::default(),
+            load: load::LoadState::default(),
+            orphans: finish::OrphanState::default(),
+            seq_max: Seq(0),
+            boot_max: Boot(0),
+            repaired: 0,
+            hinted: 0,
+            by_hints: 0,
+            by_scan: 0,
+            first: None,
+        }
+    }
+}
+
+impl Recovery {
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.index = 0;
+    }
+}
+
+use core::task::Poll;
+
+use crate::engine::{Engine, ready};
+use crate::error::Error;
+
+impl Engine<'_> {
+    /// Ready once the store may be used.
+    ///
+    /// # Errors
+    /// `Corrupted` where acknowledged data is damaged so that the keydir cannot be complete, `DeviceTooSmall`, `KeydirFull`,
+    /// `Device`; nothing was written, unless the last phase (resuming the head) failed.
+    pub(crate) fn poll_recover(&mut self) -> Result<Poll<()>, Error> {
+        loop {
+            match self.recovery.phase {
+                Phase::Headers => ready!(self.recover_headers()?),
+                Phase::Newest => ready!(self.recover_newest()?),
+                Phase::Lost => ready!(self.recover_lost()?),
+                Phase::Count => ready!(self.recover_count()?),
+                Phase::Load => ready!(self.recover_load()?),
+                Phase::Tail => ready!(self.recover_tail()?),
+                Phase::Orphans => ready!(self.recover_orphans()?),
+                Phase::Resume => ready!(self.recover_resume()?),
+                Phase::Done => return Ok(Poll::Ready(())),
+            }
+        }
+    }
+}

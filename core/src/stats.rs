@@ -1,0 +1,59 @@
+//! Figures about an open store, all of them O(1) or O(segments) to take.
+
+use crate::types::{Boot, Seq};
+
+/// What a store looks like now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Keys that have a value.
+    pub keys: u64,
+    /// Keydir entries in use: keys, deleted keys, chunks.
+    pub entries: u64,
+    /// Entries that the keydir holds at most.
+    pub entries_max: u64,
+    /// Bytes of the newest records, deleted keys' ones among them.
+    pub live_bytes: u64,
+    /// Bytes of groups in all segments in use.
+    pub used_bytes: u64,
+    /// Bytes of the device now.
+    pub capacity: u64,
+    /// Bytes that the device can grow to.
+    pub capacity_max: u64,
+    /// Bytes of a segment.
+    pub segment_bytes: u32,
+    /// Segments on the device.
+    pub segments: u32,
+    /// Segments without data.
+    pub segments_free: u32,
+    /// Segments that are full.
+    pub segments_sealed: u32,
+    /// Bytes of a page and of a frame.
+    pub page_bytes: u32,
+    /// Frames of the pool.
+    pub frames: u32,
+    /// What commits are padded to, in bytes.
+    pub commit_unit: u32,
+    /// Longest key.
+    pub key_bytes_max: u32,
+    /// Most bytes of one record; longer values are chunked.
+    pub record_bytes_max: u32,
+    /// The format version.
+    pub format_version: u16,
+    /// The session, as written to the medium by those that write.
+    pub boot: Boot,
+    /// The sequence that the next write takes.
+    pub seq: Seq,
+    /// Everything up to here is durable.
+    pub durable_seq: Seq,
+    /// Segments that this open took from hints.
+    pub opened_by_hints: u32,
+    /// Segments that this open scanned.
+    pub opened_by_scan: u32,
+    /// Segment headers that this open read from another copy, because the first one is damaged.
+    pub headers_repaired: u32,
+    /// Device writes that failed and were placed elsewhere, or were a spare copy.
+    pub write_faults: u64,
+    /// A flush failed: nothing is written any more.
+    pub poisoned: bool,
+}

@@ -1,0 +1,363 @@
+//! The blocking driver: [`AsyncStore`] over a device whose futures are ready at once.
+
+use core::ops::Range;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+
+use crate::async_store::{AsyncStore, ValueCursor, no_device};
+use crate::config::Config;
+use crate::device::{AsyncBlockDevice, BlockDevice, Caps, Durability, Geometry};
+use crate::engine::{CheckSummary, Cursor};
+use crate::error::{Corruption, Error};
+use crate::stats::Stats;
+use crate::types::{EntryKind, Seq};
+
+/// A blocking device in the clothes of an asynchronous one: every future is ready when it is first polled.
+#[derive(Debug)]
+pub struct Blocking<D>(pub D);
+
+impl<D: BlockDevice> AsyncBlockDevice for Blocking<D> {
+    type Error = D::Error;
+
+    fn geometry(&self) -> Geometry {
+        self.0.geometry()
+    }
+    fn caps(&self) -> Caps {
+        self.0.caps()
+    }
+    async fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), D::Error> {
+        self.0.read(address, buffer)
+    }
+    async fn write(
+        &mut self,
+        address: u64,
+        slices: &[&[u8]],
+        durability: Durability,
+    ) -> Result<(), D::Error> {
+        self.0.write(address, slices, durability)
+    }
+    async fn erase(&mut self, range: Range<u64>) -> Result<(), D::Error> {
+        self.0.erase(range)
+    }
+    async fn discard(&mut self, range: Range<u64>) -> Result<(), D::Error> {
+        self.0.discard(range)
+    }
+    async fn flush(&mut self) -> Result<(), D::Error> {
+        self.0.flush()
+    }
+    async fn grow(&mut self, capacity: u64) -> Result<(), D::Error> {
+        self.0.grow(capacity)
+    }
+}
+
+/// The result of a future that never waits.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => unreachable!("a blocking device's futures are ready at once"),
+    }
+}
+
+/// A store over a blocking device.
+///
+/// Writes are visible at once and durable after [`sync`](Self::sync). Keys come back in no order. Dropping a store writes
+/// nothing: as after a crash, what was synced is there.
+#[derive(Debug)]
+pub struct Store<'m, D: BlockDevice> {
+    inner: AsyncStore<'m, Blocking<D>>,
+}
+
+impl<'m, D: BlockDevice> Store<'m, D> {
+    /// See [`AsyncStore::format`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn format(
+        device: D,
+        arena: &'m mut [u8],
+        config: &Config,
+    ) -> Result<Self, Error<D::Error>> {
+        now(AsyncStore::format(Blocking(device), arena, config)).map(|inner| Self { inner })
+    }
+
+    /// See [`AsyncStore::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(device: D, arena: &'m mut [u8], config: &Config) -> Result<Self, Error<D::Error>> {
+        now(AsyncStore::open(Blocking(device), arena, config)).map(|inner| Self { inner })
+    }
+
+    /// See [`AsyncStore::open_or_format`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_or_format(
+        device: D,
+        arena: &'m mut [u8],
+        config: &Config,
+    ) -> Result<Self, Error<D::Error>> {
+        now(AsyncStore::open_or_format(Blocking(device), arena, config)).map(|inner| Self { inner })
+    }
+
+    /// See [`AsyncStore::put`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<D::Error>> {
+        // Most puts only encode into a frame: no need to build a future for those.
+        if let Ok(Poll::Ready(())) = self.inner.engine.poll_put(key, value) {
+            if self.inner.engine.has_work() {
+                now(self.inner.drain());
+            }
+            return Ok(());
+        }
+        now(self.inner.put(key, value))
+    }
+
+    /// Puts a value of `bytes` bytes from a reader: any size up to 2^40, in constant memory. The value is visible all at
+    /// once, at its end; an error leaves the old one.
+    ///
+    /// # Errors
+    /// As for [`put`](Self::put); `Stream` where the reader ends early or fails.
+    pub fn put_stream<R: embedded_io::Read>(
+        &mut self,
+        key: &[u8],
+        bytes: u64,
+        mut reader: R,
+    ) -> Result<(), Error<D::Error>> {
+        now(self.inner.put_from(key, bytes, |buffer| reader.read_exact(buffer).is_ok()))
+    }
+
+    /// See [`AsyncStore::delete`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn delete(&mut self, key: &[u8]) -> Result<bool, Error<D::Error>> {
+        now(self.inner.delete(key))
+    }
+
+    /// See [`AsyncStore::sync`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sync(&mut self) -> Result<(), Error<D::Error>> {
+        now(self.inner.sync())
+    }
+
+    /// See [`AsyncStore::get`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get<'b>(
+        &mut self,
+        key: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
+        let located = self.inner.engine.locate(key).map_err(no_device)?;
+        let Some(entry) = located else { return Ok(None) };
+        match self.inner.engine.get_cached(key, &entry, buffer) {
+            Some(Ok(found)) => Ok(found.map(|bytes| &buffer[..bytes])),
+            Some(Err(error)) => Err(no_device(error)),
+            None => now(self.inner.get(key, buffer)),
+        }
+    }
+
+    /// A reader of a key's value, of any size, in constant memory.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub fn get_stream(
+        &mut self,
+        key: &[u8],
+    ) -> Result<Option<ValueReader<'_, 'm, D>>, Error<D::Error>> {
+        let value = now(self.inner.find(key))?;
+        Ok(value.map(|value| ValueReader { store: self, value }))
+    }
+
+    /// See [`AsyncStore::value_len`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn value_len(&mut self, key: &[u8]) -> Result<Option<u64>, Error<D::Error>> {
+        now(self.inner.value_len(key))
+    }
+
+    /// Whether a key has a value.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub fn contains(&mut self, key: &[u8]) -> Result<bool, Error<D::Error>> {
+        Ok(self.value_len(key)?.is_some())
+    }
+
+    /// Begins a batch: puts and deletes that take effect together, or not at all.
+    ///
+    /// # Errors
+    /// None now; a store that cannot be written says so when something is added.
+    pub fn batch(&mut self) -> Result<Batch<'_, 'm, D>, Error<D::Error>> {
+        self.inner.engine.abort_batch();
+        Ok(Batch { store: self })
+    }
+
+    /// See [`AsyncStore::next`].
+    ///
+    /// # Errors
+    /// As there.
+    #[expect(clippy::type_complexity, reason = "a key and a value")]
+    pub fn next<'b>(
+        &mut self,
+        cursor: &mut Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<(&'b [u8], &'b [u8])>, Error<D::Error>> {
+        now(self.inner.next(cursor, buffer))
+    }
+
+    /// See [`AsyncStore::next_key`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn next_key<'b>(
+        &mut self,
+        cursor: &mut Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
+        now(self.inner.next_key(cursor, buffer))
+    }
+
+    /// See [`AsyncStore::check`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(
+        &mut self,
+        report: impl FnMut(Corruption),
+    ) -> Result<CheckSummary, Error<D::Error>> {
+        now(self.inner.check(report))
+    }
+
+    /// Figures about the store.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.stats()
+    }
+
+    /// See [`AsyncStore::close`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn close(self) -> Result<D, Error<D::Error>> {
+        now(self.inner.close()).map(|device| device.0)
+    }
+
+    /// Gives the device back as a crash would leave it: what is not synced may be lost.
+    #[must_use]
+    pub fn into_device(self) -> D {
+        self.inner.device.0
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &D {
+        &self.inner.device.0
+    }
+
+    /// The device. Writing to it behind the store's back damages the store.
+    pub fn device_mut(&mut self) -> &mut D {
+        &mut self.inner.device.0
+    }
+}
+
+/// Puts and deletes that take effect together. Dropping it without [`commit`](Self::commit) forgets them.
+#[derive(Debug)]
+pub struct Batch<'s, 'm, D: BlockDevice> {
+    store: &'s mut Store<'m, D>,
+}
+
+impl<D: BlockDevice> Batch<'_, '_, D> {
+    /// Adds a put.
+    ///
+    /// # Errors
+    /// `BatchTooLarge`, `KeySize`, `ValueTooLarge`, `KeydirFull`, `Poisoned`, `ReadOnly`, `PoolExhausted`; the batch is as
+    /// before and can still be committed.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<D::Error>> {
+        now(self.store.inner.stage(EntryKind::Value, key, value))
+    }
+
+    /// Adds a delete, of a key that may or may not be there.
+    ///
+    /// # Errors
+    /// As for [`put`](Self::put).
+    pub fn delete(&mut self, key: &[u8]) -> Result<(), Error<D::Error>> {
+        now(self.store.inner.stage(EntryKind::Tombstone, key, &[]))
+    }
+
+    /// Makes the batch visible. It is durable after the next [`Store::sync`]; a crash before that leaves all of it or
+    /// nothing. Returns the sequence of its last record.
+    ///
+    /// # Errors
+    /// `Full`, `Poisoned`, `PoolExhausted`; nothing changed.
+    pub fn commit(self) -> Result<Seq, Error<D::Error>> {
+        now(self.store.inner.commit())
+    }
+}
+
+impl<D: BlockDevice> Drop for Batch<'_, '_, D> {
+    fn drop(&mut self) {
+        // After a commit there is nothing left to forget. No I/O: frames are given back.
+        self.store.inner.engine.abort_batch();
+    }
+}
+
+/// Reads one value piece by piece.
+#[derive(Debug)]
+pub struct ValueReader<'s, 'm, D: BlockDevice> {
+    store: &'s mut Store<'m, D>,
+    value: ValueCursor,
+}
+
+impl<D: BlockDevice> ValueReader<'_, '_, D> {
+    /// Bytes of the whole value.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.value.bytes()
+    }
+}
+
+impl<D: BlockDevice> Drop for ValueReader<'_, '_, D> {
+    fn drop(&mut self) {
+        self.store.inner.engine.release_record();
+    }
+}
+
+/// The error of reading a value as a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamError<E>(pub Error<E>);
+
+impl<E: core::fmt::Display> core::fmt::Display for StreamError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<E: core::fmt::Debug + core::fmt::Display> core::error::Error for StreamError<E> {}
+
+impl<E: core::fmt::Debug + core::fmt::Display> embedded_io::Error for StreamError<E> {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        match self.0 {
+            Error::Corrupted(_) => embedded_io::ErrorKind::InvalidData,
+            _ => embedded_io::ErrorKind::Other,
+        }
+    }
+}
+
+impl<D: BlockDevice> embedded_io::ErrorType for ValueReader<'_, '_, D> {
+    type Error = StreamError<D::Error>;
+}
+
+impl<D: BlockDevice> embedded_io::Read for ValueReader<'_, '_, D> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        now(self.store.inner.read_value(&mut self.value, buffer)).map_err(StreamError)
+    }
+}

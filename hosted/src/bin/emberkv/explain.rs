@@ -1,0 +1,101 @@
+//! Errors of the store, the device and the system, in words: what is wrong, and what to do about
+//! it.
+
+use std::io;
+use std::path::Path;
+
+use emberkv_core::{DeviceError, DeviceErrorKind, Error, StreamError};
+use emberkv_file::{FileError, Reason};
+
+use crate::failure::{Failure, StoreError, shown};
+
+/// An error of the store at `path`.
+pub(crate) fn store_error(path: &Path, error: StoreError) -> Failure {
+    match error {
+        Error::Device(error) => device_error(path, &error),
+        // The variants without a device error do not depend on its type.
+        other => engine_error(path, &other.map_device(|error| error.kind())),
+    }
+}
+
+/// An error met while a value was streamed out of the store at `path`.
+pub(crate) fn stream_error(path: &Path, error: StreamError<FileError>) -> Failure {
+    store_error(path, error.0)
+}
+
+fn engine_error(path: &Path, error: &Error<DeviceErrorKind>) -> Failure {
+    let damaged = |at| Failure::Damaged { place: shown(path), what: error.to_string(), at };
+    match error {
+        Error::Corrupted(place) => damaged(Some(*place)),
+        Error::DeviceTooSmall { .. } => damaged(None),
+        _ => Failure::new(path, error.to_string(), advice(error)),
+    }
+}
+
+fn advice(error: &Error<DeviceErrorKind>) -> &'static str {
+    match error {
+        Error::NotAStore => "check the path, or make a store with `emberkv create`",
+        Error::UnsupportedVersion { .. } | Error::UnsupportedFeatures { .. } => {
+            "open it with a newer emberkv"
+        }
+        Error::Full => {
+            "delete does not free space yet: make a larger store with \
+             `emberkv create --max-capacity` and load the dump of this one into it"
+        }
+        Error::KeydirFull { .. } => "use a machine with more memory, or several stores",
+        Error::Config { .. } | Error::Geometry(_) => "choose other sizes",
+        Error::KeySize { .. } => "choose another key",
+        Error::ValueTooLarge { .. } => "split it",
+        Error::PoolExhausted => "give more memory with --cache",
+        Error::Poisoned | Error::Device(_) => "look for errors of the disk, then try again",
+        Error::Exhausted => "dump it and load the dump into a new store",
+        _ => "",
+    }
+}
+
+/// An error of the file behind the store at `path`.
+pub(crate) fn device_error(path: &Path, error: &FileError) -> Failure {
+    let (what, advice) = match error.reason {
+        Reason::Os(errno) => {
+            let error_of_os = io::Error::from(errno);
+            let what = format!("cannot {} the file: {}", error.operation, io_error(&error_of_os));
+            (what, io_advice(&error_of_os))
+        }
+        Reason::Locked => ("in use by another process".to_owned(), "close it there first"),
+        Reason::Exists => ("exists already".to_owned(), "choose another name, or remove it first"),
+        Reason::Symlink => ("is a symbolic link".to_owned(), "name the file that it points to"),
+        Reason::NotAFile => ("is not a regular file".to_owned(), "name a file"),
+        _ => {
+            // The rest names the path itself, which need not be the one that the user knows.
+            let text = error.to_string();
+            let own = format!("{}: ", error.path.display());
+            (text.strip_prefix(&own).unwrap_or(&text).to_owned(), "")
+        }
+    };
+    Failure::new(path, what, advice)
+}
+
+/// An I/O error in words, without the number that the standard library adds.
+pub(crate) fn io_error(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error ").next().unwrap_or_default();
+    let mut letters = words.chars();
+    match letters.next() {
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+        None => error.kind().to_string(),
+    }
+}
+
+/// What to do about an I/O error.
+pub(crate) fn io_advice(error: &io::Error) -> &'static str {
+    use io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "check the path",
+        ErrorKind::PermissionDenied => "check its permissions",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on its file system",
+        ErrorKind::ReadOnlyFilesystem => "choose a file system that can be written",
+        ErrorKind::IsADirectory => "name a file",
+        ErrorKind::NotADirectory => "name a directory",
+        _ => "",
+    }
+}

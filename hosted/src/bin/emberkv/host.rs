@@ -1,0 +1,267 @@
+//! Opening and making stores: file, memory, configuration.
+//!
+//! A new store appears under its name only when it is whole: it is made under a temporary name
+//! beside it and renamed, never over something that exists. So a `create` that is killed leaves no
+//! half-made store.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use emberkv::{HostLimits, host_config, random_seed};
+use emberkv_core::{Access, BlockDevice, Config, Error, Store, required_bytes};
+use emberkv_file::{AlignedBuffer, FileDevice, IoMode, Options};
+use rustix::fs::RenameFlags;
+
+use crate::explain;
+use crate::failure::{At, Failure};
+use crate::size;
+
+/// The store as the verbs see it.
+pub(crate) type HostStore<'m> = Store<'m, &'m mut FileDevice>;
+
+/// Room for any key: the format counts their bytes in 16 bits.
+pub(crate) const KEY_BUFFER_BYTES: usize = 1 << 16;
+
+/// Arenas begin at a multiple of this, so that frames are whole pages of the machine.
+const PAGE_BYTES: usize = 4096;
+
+/// Left to the rest of the program: buffers, the standard library, the names of a large directory.
+const HEADROOM_BYTES: usize = 64 << 20;
+
+/// Fewer keys than these save no memory worth speaking of.
+const KEYS_WORTHWHILE: u32 = 1 << 16;
+
+/// Capacity of a new store where the user did not choose.
+const CAPACITY_DEFAULT: u64 = 64 << 20;
+
+/// Most that a new store may grow to where the user did not choose.
+const CAPACITY_MAX_DEFAULT: u64 = 64 << 30;
+
+/// What this run gives its store.
+#[derive(Debug)]
+pub(crate) struct Host {
+    limits: HostLimits,
+}
+
+/// A store that was just made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Created {
+    /// Its bytes.
+    pub(crate) capacity: u64,
+    /// Bytes that it may grow to.
+    pub(crate) capacity_max: u64,
+}
+
+impl Host {
+    /// This machine, with so much memory for the buffer pool.
+    pub(crate) fn new(cache_bytes: u64) -> Self {
+        Self { limits: HostLimits { cache_bytes, ..HostLimits::of_this_machine() } }
+    }
+
+    /// Opens the store at `path` and runs `work` on it.
+    pub(crate) fn with_store<T>(
+        &self,
+        path: &Path,
+        access: Access,
+        work: impl FnOnce(HostStore<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut device = open_device(path, access)?;
+        let config = Config { access, ..host_config(&device.geometry(), &self.limits) };
+        let (config, mut memory) = settle(path, &device, config)?;
+        // Twice at most: the store on the medium may need more than its device lets expect, and
+        // says so.
+        for _ in 0..2 {
+            match Store::open(&mut device, &mut memory, &config) {
+                Ok(store) => return work(store),
+                Err(Error::ArenaTooSmall { need, have }) if have < need => {
+                    memory = arena(&device, need).ok_or_else(|| no_memory(path, need))?;
+                }
+                Err(error) => return Err(error).at(path),
+            }
+        }
+        Err(no_memory(path, memory.len()))
+    }
+
+    /// Makes a store at `path`, where nothing may be yet.
+    pub(crate) fn create(
+        &self,
+        path: &Path,
+        capacity: Option<u64>,
+        capacity_max: Option<u64>,
+        segment_bytes: Option<u32>,
+    ) -> Result<Created, Failure> {
+        let (capacity, capacity_max) = sizes(path, capacity, capacity_max)?;
+        if path.symlink_metadata().is_ok() {
+            return Err(exists(path));
+        }
+        let temporary = temporary_name(path)?;
+        let made = self.format(path, &temporary, capacity, capacity_max, segment_bytes);
+        let made = made.and_then(|made| publish(&temporary, path).map(|()| made));
+        if made.is_err() {
+            // Ours alone, as it was made with a random name; the failure is what the user must hear
+            // about.
+            let _ = fs::remove_file(&temporary);
+        }
+        made
+    }
+}
+
+impl Host {
+    fn format(
+        &self,
+        path: &Path,
+        temporary: &Path,
+        capacity: u64,
+        capacity_max: u64,
+        segment_bytes: Option<u32>,
+    ) -> Result<Created, Failure> {
+        let options = Options { capacity, capacity_max, ..Options::default() };
+        let mut device = FileDevice::create(temporary, &options)
+            .map_err(|error| explain::device_error(path, &error))?;
+        let seed = random_seed()
+            .map_err(|error| Failure::io(path, "cannot read the random source", &error))?;
+        let config = Config {
+            seed,
+            segment_bytes: segment_bytes.unwrap_or(0),
+            ..host_config(&device.geometry(), &self.limits)
+        };
+        let (config, mut memory) = settle(path, &device, config)?;
+        let store = Store::format(&mut device, &mut memory, &config).at(path)?;
+        let stats = store.stats();
+        store.close().map(drop).at(path)?;
+        Ok(Created { capacity: stats.capacity, capacity_max: stats.capacity_max })
+    }
+}
+
+/// Fills in what the user did not choose.
+fn sizes(
+    path: &Path,
+    capacity: Option<u64>,
+    capacity_max: Option<u64>,
+) -> Result<(u64, u64), Failure> {
+    let default_max = match capacity {
+        Some(fixed) => fixed,
+        None => free_bytes(path).unwrap_or(u64::MAX).clamp(CAPACITY_DEFAULT, CAPACITY_MAX_DEFAULT),
+    };
+    let capacity_max = capacity_max.unwrap_or(default_max);
+    let capacity = capacity.unwrap_or(CAPACITY_DEFAULT.min(capacity_max));
+    if capacity > capacity_max {
+        let what = format!(
+            "the capacity of {} is more than the maximum of {}",
+            size::human(capacity),
+            size::human(capacity_max)
+        );
+        return Err(Failure::new(path, what, "raise --max-capacity"));
+    }
+    Ok((capacity, capacity_max))
+}
+
+/// Free bytes of the file system that `path` would be on, in whole MiB; `None` where it does not
+/// say.
+fn free_bytes(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(directory_of(path)).ok()?;
+    let free = found.f_bavail.checked_mul(found.f_frsize)?;
+    (found.f_blocks > 0).then_some(free >> 20 << 20)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A name beside `path`; of the kind that the file backend uses while it writes a new file's zeros.
+fn temporary_name(path: &Path) -> Result<PathBuf, Failure> {
+    let seed = random_seed()
+        .map_err(|error| Failure::io(path, "cannot read the random source", &error))?;
+    let unique = u64::from_le_bytes([
+        seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7],
+    ]);
+    Ok(directory_of(path).join(format!(".emberkv-creating-{unique:016x}")))
+}
+
+/// Gives a finished store its name, unless something has taken it in the meantime.
+fn publish(temporary: &Path, path: &Path) -> Result<(), Failure> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(path),
+        _ => Failure::io(path, "cannot give the new store its name", &error),
+    };
+    let cwd = rustix::fs::CWD;
+    let renamed = rustix::fs::renameat_with(cwd, temporary, cwd, path, RenameFlags::NOREPLACE);
+    match renamed.map_err(io::Error::from) {
+        Ok(()) => {}
+        // A file system without this kind of rename: a link does not replace anything either.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            fs::hard_link(temporary, path).map_err(|_| failed(error))?;
+            fs::remove_file(temporary).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    // The new name is durable on return, as everything else is.
+    let directory = fs::File::open(directory_of(path)).and_then(|directory| directory.sync_all());
+    directory.map_err(failed)
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::new(path, "exists already", "choose another name, or remove it first")
+}
+
+fn open_device(path: &Path, access: Access) -> Result<FileDevice, Failure> {
+    let capacity_max = match access {
+        Access::ReadWrite => CAPACITY_MAX_DEFAULT,
+        Access::ReadOnly => 0,
+    };
+    FileDevice::open_with(path, access, &Options { capacity_max, ..Options::default() })
+        .map_err(|error| explain::device_error(path, &error))
+}
+
+/// Memory for a store: as much of the configuration as this process can get. A limit on its address
+/// space (`ulimit -v`) costs keys, not the store.
+fn settle(
+    path: &Path,
+    device: &FileDevice,
+    mut config: Config,
+) -> Result<(Config, AlignedBuffer), Failure> {
+    let geometry = device.geometry();
+    // Ends: the keys are halved each time.
+    loop {
+        let bytes = required_bytes(&config, &geometry);
+        if let Some(arena) = arena(device, bytes) {
+            return Ok((config, arena));
+        }
+        if config.keys_max <= KEYS_WORTHWHILE {
+            return Err(no_memory(path, bytes));
+        }
+        config.keys_max /= 2;
+    }
+}
+
+fn no_memory(path: &Path, bytes: usize) -> Failure {
+    let what = format!("there is no memory for {}", size::human(bytes as u64));
+    Failure::new(
+        path,
+        what,
+        "give the pool less with --cache, or the process more with `ulimit -v`",
+    )
+}
+
+/// So much aligned memory, if this process can have it.
+fn arena(device: &FileDevice, bytes: usize) -> Option<AlignedBuffer> {
+    let align = (device.geometry().buffer_align as usize).max(PAGE_BYTES);
+    // Asked for once to see whether it is there: the buffer itself would end the process if not.
+    // Nothing is touched, so this costs no memory.
+    let mut probe: Vec<u8> = Vec::new();
+    probe.try_reserve_exact(bytes.checked_add(align)?.checked_add(HEADROOM_BYTES)?).ok()?;
+    drop(probe);
+    Some(AlignedBuffer::new(bytes, align))
+}
+
+/// How the file is read and written, in a word.
+pub(crate) fn mode_name(device: &FileDevice) -> &'static str {
+    match device.mode() {
+        IoMode::Direct => "direct",
+        IoMode::Buffered => "buffered",
+    }
+}

@@ -1,0 +1,69 @@
+//! `emberkv`: the command line over one store in one file.
+//!
+//! One verb, one file here. Results go to standard output, byte for byte; every failure is one line
+//! on standard error and an exit code: 0 done, 1 not there or damaged, 2 an error.
+
+mod args;
+mod check;
+mod create;
+mod dump;
+mod dump_tree;
+mod explain;
+mod failure;
+mod host;
+mod jsonl;
+mod list;
+mod load;
+mod load_text;
+mod load_tree;
+mod output;
+mod progress;
+mod session;
+mod single;
+mod size;
+mod source;
+mod stat;
+mod tsv;
+mod value;
+mod walk;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Verb};
+use crate::failure::{Failure, Outcome};
+use crate::host::Host;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(Outcome::Done) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
+        Ok(Outcome::Negative) => ExitCode::from(1),
+        Err(failure) => {
+            complain(&failure.to_string());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let host = Host::new(arguments.cache);
+    match &arguments.verb {
+        Verb::Create(create) => create::create(&host, create),
+        Verb::Put(put) => single::put(&host, put),
+        Verb::Get(key) => single::get(&host, key),
+        Verb::Delete(key) => single::delete(&host, key),
+        Verb::List(list) => list::list(&host, list),
+        Verb::Load(load) => load::load(&host, load),
+        Verb::Dump(dump) => dump::dump(&host, dump),
+        Verb::Stat(report) => stat::stat(&host, report),
+        Verb::Check(report) => check::check(&host, report),
+    }
+}
+
+/// One line on standard error. If even that cannot be written there is nobody to tell.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

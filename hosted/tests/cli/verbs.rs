@@ -1,0 +1,227 @@
+//! Each verb on its own: what it prints, what it answers.
+
+use std::fs;
+use std::process::Stdio;
+
+use crate::support::{Place, answer, command, emberkv, noise, on, on_bytes, on_input};
+
+#[test]
+fn what_put_stored_get_writes_byte_for_byte() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    on(&store, "put", &["key", "value"]).done();
+    assert_eq!(on(&store, "get", &["key"]).done(), b"value");
+    on(&store, "put", &["key", "another"]).done();
+    assert_eq!(on(&store, "get", &["key"]).done(), b"another");
+}
+
+#[test]
+fn an_empty_value_is_there_and_an_absent_key_is_not() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    on(&store, "put", &["empty", ""]).done();
+    assert_eq!(on(&store, "get", &["empty"]).done(), b"");
+    let run = on(&store, "get", &["absent"]).negative();
+    assert_eq!(run.out, b"");
+    assert!(run.err.contains("absent"), "{}", run.err);
+}
+
+#[test]
+fn any_bytes_are_a_key_and_a_value() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    let key = b"\xff\xfe key\n\t";
+    let value = b"\x80\x81\xc3\x28 value";
+    on_bytes(&store, "put", &[key, value]).done();
+    assert_eq!(on_bytes(&store, "get", &[key]).done(), value);
+    assert_eq!(on(&store, "list", &["--null"]).done(), [key.as_slice(), b"\0"].concat());
+}
+
+#[test]
+fn put_takes_standard_input_and_files_of_any_size() {
+    let place = Place::new();
+    let path = place.path("large.ember");
+    on(&path, "create", &["--capacity=32MiB"]).done();
+    let large = noise(1, 5_000_000);
+    on_input(&path, "put", &["piped", "-"], &large).done();
+    assert_eq!(on(&path, "get", &["piped"]).done(), large);
+    let file = place.path("large.bin");
+    fs::write(&file, &large[1..]).expect("written");
+    on(&path, "put", &["file", "--file", file.to_str().expect("text")]).done();
+    assert_eq!(on(&path, "get", &["file"]).done(), &large[1..]);
+    on_input(&path, "put", &["nothing", "-"], b"").done();
+    assert_eq!(on(&path, "get", &["nothing"]).done(), b"");
+    let mut redirected = command(["put", path.to_str().expect("text"), "redirected", "-"]);
+    redirected.stdin(fs::File::open(&file).expect("readable"));
+    answer(redirected.output().expect("the program runs")).done();
+    assert_eq!(on(&path, "get", &["redirected"]).done(), &large[1..]);
+}
+
+#[test]
+fn delete_says_whether_the_key_was_there() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    on(&store, "put", &["key", "value"]).done();
+    on(&store, "delete", &["key"]).done();
+    on(&store, "delete", &["key"]).negative();
+    on(&store, "get", &["key"]).negative();
+    assert_eq!(on(&store, "list", &[]).done(), b"");
+}
+
+#[test]
+fn list_gives_one_key_a_line_and_can_filter_by_prefix() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    on_input(&store, "load", &[], b"ab\t1\naa\t2\nb\t3\n").done();
+    let mut lines: Vec<_> = sorted_lines(&on(&store, "list", &[]).done());
+    assert_eq!(lines, ["aa", "ab", "b"]);
+    lines = sorted_lines(&on(&store, "list", &["--prefix", "a"]).done());
+    assert_eq!(lines, ["aa", "ab"]);
+    assert_eq!(on(&store, "list", &["--prefix", "c"]).done(), b"");
+}
+
+fn sorted_lines(text: &[u8]) -> Vec<String> {
+    let text = std::str::from_utf8(text).expect("text");
+    let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_key_that_begins_with_a_dash_follows_two_dashes_and_a_negative_number_needs_none() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    on(&store, "put", &["--", "-key", "-value"]).done();
+    assert_eq!(on(&store, "get", &["--", "-key"]).done(), b"-value");
+    on(&store, "put", &["temperature", "-5"]).done();
+    assert_eq!(on(&store, "get", &["temperature"]).done(), b"-5");
+}
+
+#[test]
+fn create_takes_sizes_and_never_touches_a_file_that_exists() {
+    let place = Place::new();
+    let path = place.path("a.ember");
+    let text = on(&path, "format", &["--capacity", "4MiB", "--max-capacity", "16M"]).done();
+    let text = String::from_utf8(text).expect("text");
+    assert!(text.contains("4 MiB") && text.contains("16 MiB"), "{text}");
+    assert_eq!(fs::metadata(&path).expect("made").len(), 4 << 20);
+    let before = fs::read(&path).expect("readable");
+    on(&path, "create", &["--capacity", "8MiB"]).error("exists already");
+    assert_eq!(fs::read(&path).expect("readable"), before);
+    let names: Vec<_> = fs::read_dir(place.path("")).expect("readable").collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+}
+
+#[test]
+fn create_that_cannot_succeed_leaves_nothing_behind() {
+    let place = Place::new();
+    let bad: [&[&str]; 4] = [
+        &["--capacity", "8MiB", "--max-capacity", "4MiB"],
+        &["--capacity", "4MiB", "--segment", "100000"],
+        &["--capacity", "0"],
+        &["--capacity", "4MiB", "--segment", "1GiB"],
+    ];
+    for arguments in bad {
+        on(&place.path("a.ember"), "create", arguments).error("a.ember: ");
+    }
+    on(&place.path("no/such/directory"), "create", &["--capacity=4MiB"]).error("no such file");
+    assert_eq!(fs::read_dir(place.path("")).expect("readable").count(), 0);
+}
+
+#[test]
+fn stat_counts_for_people_and_for_scripts() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    on_input(&store, "load", &[], b"a\t1\nb\t2\nc\t3\n").done();
+    on(&store, "delete", &["b"]).done();
+    let table = String::from_utf8(on(&store, "stat", &[]).done()).expect("text");
+    assert!(table.contains("4 MiB (4194304 bytes)"), "{table}");
+    let json = on(&store, "stat", &["--json"]).done();
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!(json["keys"], 2);
+    assert_eq!(json["capacity"], 4 << 20);
+    assert_eq!(json["capacity_max"], 4 << 20);
+    let mode = json["mode"].as_str().expect("a word");
+    assert!(["direct", "buffered"].contains(&mode), "{mode}");
+    for number in ["live_bytes", "free_bytes", "segments", "segments_free", "format_version"] {
+        assert!(json[number].is_u64(), "{number}: {json}");
+    }
+}
+
+#[test]
+fn check_of_a_sound_store_answers_0_and_changes_nothing() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    on_input(&store, "load", &[], b"a\t1\nb\t2\n").done();
+    let before = fs::read(&store).expect("readable");
+    let text = String::from_utf8(on(&store, "check", &[]).done()).expect("text");
+    assert!(text.contains("no damage"), "{text}");
+    let json = on(&store, "check", &["--json"]).done();
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!((&json["clean"], &json["opened"]), (&true.into(), &true.into()));
+    assert!(json["records"].as_u64().is_some_and(|records| records >= 2), "{json}");
+    assert_eq!(json["damages"], serde_json::json!([]));
+    assert_eq!(fs::read(&store).expect("readable"), before);
+}
+
+#[test]
+fn verbs_that_read_leave_every_byte_of_the_file_as_it_was() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    on(&store, "put", &["key", "value"]).done();
+    let before = fs::read(&store).expect("readable");
+    let modified = fs::metadata(&store).expect("there").modified().expect("known");
+    on(&store, "get", &["key"]).done();
+    on(&store, "get", &["absent"]).negative();
+    for verb in ["list", "stat", "dump", "check"] {
+        on(&store, verb, &[]).done();
+    }
+    on(&store, "dump", &["--tree", place.path("out").to_str().expect("text")]).done();
+    assert_eq!(fs::read(&store).expect("readable"), before);
+    assert_eq!(fs::metadata(&store).expect("there").modified().expect("known"), modified);
+}
+
+#[test]
+fn a_reader_of_standard_output_that_goes_away_ends_the_program_quietly() {
+    let place = Place::new();
+    let path = place.path("a.ember");
+    on(&path, "create", &["--capacity=32MiB"]).done();
+    on_input(&path, "put", &["large", "-"], &noise(2, 4_000_000)).done();
+    let lines: String = (0..20_000).map(|n| format!("some-longer-key-{n}\tv\n")).collect();
+    on_input(&path, "load", &[], lines.as_bytes()).done();
+    for arguments in [&["get", "large"][..], &["list"], &["dump"]] {
+        let mut all = vec![arguments[0], path.to_str().expect("text")];
+        all.extend(&arguments[1..]);
+        let mut child = command(all)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        drop(child.stdout.take());
+        let run = answer(child.wait_with_output().expect("the program ends"));
+        run.done();
+    }
+}
+
+#[test]
+fn standard_output_that_cannot_be_written_is_an_error() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    on(&store, "put", &["key", "value"]).done();
+    let full = fs::File::options().write(true).open("/dev/full").expect("there");
+    let mut get = command(["get", store.to_str().expect("text"), "key"]);
+    get.stdout(full);
+    answer(get.output().expect("the program runs")).error("standard output");
+}
+
+#[test]
+fn help_and_version_are_plain_text_and_a_mistyped_verb_gets_a_suggestion() {
+    let version = String::from_utf8(emberkv(["--version"]).done()).expect("text");
+    assert_eq!(version, format!("emberkv {}\n", env!("CARGO_PKG_VERSION")));
+    let help = String::from_utf8(emberkv(["--help"]).done()).expect("text");
+    assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
+    assert!(!help.contains('\x1b'));
+    let run = emberkv(["lst", "a.ember"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("'list'") && !run.err.contains('\x1b'), "{}", run.err);
+}

@@ -1,0 +1,160 @@
+//! EmberKV side by side with candystore, fjall and RocksDB, in one run: the same data, the same
+//! durability, the same cache, and the bare device as the yardstick.
+//!
+//! ```text
+//! cargo run --release -- [--quick] [--only NAME,..] [--keys N] [--json FILE]
+//! ```
+//!
+//! Set-up: a C++ compiler and libclang for RocksDB's bindings (Debian: `apt-get install g++
+//! libclang-dev`); its first build takes about ten minutes on two cores. Run it as root, or the
+//! cold workloads are not cold. The system's temp folder (`TMPDIR`) must lie on the medium to be
+//! measured, with 8 GB free.
+//!
+//! Rules of the comparison:
+//! * one thread, 16-byte keys in no order, compression off everywhere;
+//! * the given cache for each store; RocksDB and fjall have a 64 MiB write buffer on top, and all
+//!   but EmberKV the kernel's page cache (rocksdb-direct: for its log only);
+//! * "durable" is what each store documents to survive a power cut; the table says how it was asked
+//!   for;
+//! * without sync, the peers hand each put to the kernel, EmberKV keeps it in its pool; the sync at
+//!   the end is in the time. EmberKV's file is filled with zeros when it is created, which is shown
+//!   beside the rates and not in them; those of the others grow during the run;
+//! * rounds are interleaved, tables show medians; every fill is checked by a sample, every get in
+//!   full.
+//!
+//! Reading order: `peer` (what a store must offer), `stores/*` (how each is configured),
+//! `workloads/*`, `measure`.
+
+mod data;
+mod device;
+mod host;
+mod measure;
+mod peer;
+mod report;
+mod stores;
+mod workloads;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::data::Values;
+use crate::peer::Outcome;
+use crate::workloads::{Plan, Scale, Table, bare, durable, fill, gets, open};
+
+/// Measures EmberKV side by side with other stores.
+#[derive(Parser)]
+struct Options {
+    /// Small data and one round: shows that everything works, not how fast it is.
+    #[arg(long)]
+    quick: bool,
+    /// Only these stores and workloads.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Keys of the large data sets.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10_000..=20_000_000))]
+    keys: Option<u64>,
+    /// Also writes everything, round by round, to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// For the workload `open`: the process that is killed.
+    #[arg(long, hide = true, value_name = "DIRECTORY")]
+    fill_until_killed: Option<PathBuf>,
+}
+
+/// A workload: its name and what runs it.
+type Workload = (&'static str, fn(&Plan) -> Outcome<Vec<Table>>);
+
+const WORKLOADS: &[Workload] = &[
+    (bare::NAME, bare::run),
+    #[cfg(feature = "ember")]
+    (workloads::engine::NAME, workloads::engine::run),
+    (durable::NAME, durable::run),
+    (fill::NAME, fill::run),
+    (gets::CACHED, gets::run_cached),
+    (gets::COLD, gets::run_cold),
+    (open::NAME, open::run),
+];
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Outcome<()> {
+    let (plan, workloads) = choose(options)?;
+    if let Some(directory) = &options.fill_until_killed {
+        return open::fill_until_killed(&plan, directory);
+    }
+    let host = host::description();
+    let clock_ns = measure::clock_ns();
+    println!(
+        "{host}; a clock reading costs {clock_ns:.0} ns; medians of {} rounds",
+        plan.scale.rounds
+    );
+    if options.quick {
+        println!("QUICK: small data, for a look only");
+    }
+    let mut tables = Vec::new();
+    for (name, workload) in workloads {
+        let measured = workload(&plan).map_err(|error| format!("{name}: {error}"))?;
+        for table in &measured {
+            print!("{}", report::text(table));
+        }
+        tables.extend(measured);
+    }
+    if let Some(path) = &options.json {
+        let json = report::json(&host, clock_ns, &plan.scale, &tables);
+        std::fs::write(path, serde_json::to_string_pretty(&json)?)?;
+    }
+    Ok(())
+}
+
+/// What takes part: a name given with `--only` is a store or a workload, and of each kind none
+/// means all.
+fn choose(options: &Options) -> Outcome<(Plan, Vec<Workload>)> {
+    let mut families = stores::all();
+    let mut workloads = WORKLOADS.to_vec();
+    let is_store = |name: &str| stores::all().iter().any(|family| family.name() == name);
+    let is_workload = |name: &str| WORKLOADS.iter().any(|(workload, _)| *workload == name);
+    if let Some(name) = options
+        .only
+        .iter()
+        .find(|name| !is_store(name) && !is_workload(name))
+    {
+        let stores = families.iter().map(|family| family.name());
+        let names: Vec<&str> = stores
+            .chain(WORKLOADS.iter().map(|(name, _)| *name))
+            .collect();
+        return Err(format!("--only {name}: not one of {}", names.join(", ")).into());
+    }
+    let named = |name: &str| options.only.iter().any(|only| only == name);
+    if options.only.iter().any(|name| is_store(name)) {
+        families.retain(|family| named(family.name()));
+    }
+    if options.only.iter().any(|name| is_workload(name)) {
+        workloads.retain(|(name, _)| named(name));
+    }
+    let mut scale = if options.quick {
+        Scale::QUICK
+    } else {
+        Scale::FULL
+    };
+    if let Some(keys) = options.keys {
+        scale.keys = keys;
+    }
+    Ok((
+        Plan {
+            families,
+            scale,
+            values: Values::new(),
+        },
+        workloads,
+    ))
+}

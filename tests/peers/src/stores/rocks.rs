@@ -1,0 +1,120 @@
+//! RocksDB, once over the page cache and once with direct I/O: the like-for-like peer of a store
+//! with its own buffer pool.
+//!
+//! A 64 MiB write buffer (its default) comes on top of the cache. Bloom filters of 10 bits per key,
+//! as its tuning guide advises; filters and index blocks are held outside of the cache (its
+//! default).
+
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, Options, ReadOptions, WaitForCompactOptions,
+    WriteBatch, WriteOptions,
+};
+
+use crate::data::Key;
+use crate::peer::{Family, Outcome, Peer, Setup, Work};
+
+/// Where its files are cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Io {
+    PageCache,
+    Direct,
+}
+
+/// The family.
+pub struct Rocks {
+    io: Io,
+}
+
+impl Rocks {
+    /// Over the page cache.
+    pub const BUFFERED: Self = Self { io: Io::PageCache };
+    /// Reads, flushes and compactions with `O_DIRECT`; its log always goes through the page cache.
+    pub const DIRECT: Self = Self { io: Io::Direct };
+
+    fn options(&self, setup: &Setup) -> Options {
+        let cache = Cache::new_lru_cache(setup.cache_bytes as usize);
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&cache);
+        table.set_bloom_filter(10.0, false);
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_compression_type(DBCompressionType::None);
+        options.set_block_based_table_factory(&table);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        options.increase_parallelism(cores as i32);
+        if self.io == Io::Direct {
+            options.set_use_direct_reads(true);
+            options.set_use_direct_io_for_flush_and_compaction(true);
+        }
+        options
+    }
+}
+
+struct RocksPeer {
+    database: DB,
+    buffered: WriteOptions,
+    durable: WriteOptions,
+    read: ReadOptions,
+}
+
+impl Family for Rocks {
+    fn name(&self) -> &'static str {
+        match self.io {
+            Io::PageCache => "rocksdb",
+            Io::Direct => "rocksdb-direct",
+        }
+    }
+
+    fn durable_by(&self) -> &'static str {
+        "WriteOptions::set_sync(true): fdatasync of the log"
+    }
+
+    fn session(&self, setup: &Setup, work: &mut Work<'_>) -> Outcome<()> {
+        let mut durable = WriteOptions::default();
+        durable.set_sync(true);
+        let mut peer = RocksPeer {
+            database: DB::open(&self.options(setup), &setup.directory)?,
+            buffered: WriteOptions::default(),
+            durable,
+            read: ReadOptions::default(),
+        };
+        work(&mut peer)?;
+        peer.sync()
+    }
+}
+
+impl Peer for RocksPeer {
+    fn put(&mut self, key: &Key, value: &[u8]) -> Outcome<()> {
+        Ok(self.database.put_opt(key, value, &self.buffered)?)
+    }
+
+    fn put_batch(&mut self, pairs: &[(Key, &[u8])]) -> Outcome<()> {
+        let mut batch = WriteBatch::default();
+        for (key, value) in pairs {
+            batch.put(key, value);
+        }
+        Ok(self.database.write_opt(batch, &self.buffered)?)
+    }
+
+    fn put_durable(&mut self, key: &Key, value: &[u8]) -> Outcome<()> {
+        Ok(self.database.put_opt(key, value, &self.durable)?)
+    }
+
+    fn get(&mut self, key: &Key, see: &mut dyn FnMut(&[u8])) -> Outcome<bool> {
+        let value = self.database.get_pinned_opt(key, &self.read)?;
+        Ok(value.is_some_and(|value| {
+            see(&value);
+            true
+        }))
+    }
+
+    fn sync(&mut self) -> Outcome<()> {
+        Ok(self.database.flush_wal(true)?)
+    }
+
+    fn settle(&mut self) -> Outcome<()> {
+        Ok(self
+            .database
+            .wait_for_compact(&WaitForCompactOptions::default())?)
+    }
+}

@@ -1,0 +1,3 @@
+//! EmberKV's test harness: the crash simulator and what the suites share.
+
+pub mod sim;

@@ -1,0 +1,169 @@
+//! Canaries: seeded bugs that prove that the suites can see. Each must be found within a minute.
+
+use std::time::{Duration, Instant};
+
+use super::engine::Engine;
+use super::failure::Problem;
+use super::inject;
+use super::rot;
+use super::soak::{Campaign, run};
+use super::tape::generate;
+
+/// EmberKV's seeded bugs. The names are those of `emberkv_core::canary::Canary`.
+pub const CANARIES: [(&str, Hunt); 16] = [
+    ("FuaOverBuffered", Hunt::Crash),
+    ("IncarnationReuse", Hunt::Crash),
+    ("ResumeAsCorrupt", Hunt::Crash),
+    ("HeaderLost", Hunt::Rot),
+    ("SeqReuse", Hunt::Crash),
+    ("StopAtFirstBad", Hunt::Crash),
+    ("RotAsTorn", Hunt::Rot),
+    ("NoRecoverFlush", Hunt::Crash),
+    ("TailRewrite", Hunt::Crash),
+    ("AppendAfterTorn", Hunt::Crash),
+    ("NoBatchCommit", Hunt::Crash),
+    ("KeyBeforeCrc", Hunt::Rot),
+    ("StaleHint", Hunt::Crash),
+    ("SkipBad", Hunt::Rot),
+    ("FlushRetry", Hunt::Errors),
+    ("NoSalt", Hunt::Crash),
+];
+
+/// Where a bug shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hunt {
+    /// In crash images.
+    Crash,
+    /// In damaged images.
+    Rot,
+    /// Under device errors.
+    Errors,
+}
+
+/// How a bug was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// By which campaign.
+    pub by: Hunt,
+    /// After how many images or runs of it.
+    pub images: u64,
+    /// After how long.
+    pub after: Duration,
+    /// What it looked like, with its replay line if it was a crash.
+    pub what: String,
+}
+
+/// Hunts a seeded bug, where it is expected first, then everywhere.
+#[must_use]
+pub fn hunt<E: Engine>(bug: &'static str, first: Hunt, limit: Duration) -> Option<Found> {
+    let start = Instant::now();
+    let mut order = vec![first];
+    order.extend([Hunt::Crash, Hunt::Rot, Hunt::Errors].into_iter().filter(|&hunt| hunt != first));
+    for by in order {
+        let left = limit.saturating_sub(start.elapsed());
+        // The crash campaign has no end of its own: where it is not expected to find, others must have their turn.
+        let left = if by == first { left.mul_f32(0.8) } else { left.mul_f32(0.5) };
+        let found = match by {
+            Hunt::Crash => crash::<E>(bug, left),
+            Hunt::Rot => rot_images::<E>(bug, left),
+            Hunt::Errors => errors::<E>(bug, left),
+        };
+        if let Some((images, what)) = found {
+            return Some(Found { by, images, after: start.elapsed(), what });
+        }
+    }
+    None
+}
+
+fn crash<E: Engine>(bug: &'static str, time: Duration) -> Option<(u64, String)> {
+    let campaign =
+        Campaign { seed: 1, workers: 2, images: u64::MAX, time, bug: Some(bug), profile: None };
+    let outcome = run::<E>(&campaign);
+    outcome.failure.map(|failure| (outcome.tally.images, failure.to_string()))
+}
+
+fn print(problem: &Problem) -> String {
+    format!("[{}] {}", problem.class, problem.what)
+}
+
+fn rot_images<E: Engine>(bug: &'static str, time: Duration) -> Option<(u64, String)> {
+    let start = Instant::now();
+    let mut images = 0;
+    for tape in rot_tapes() {
+        if start.elapsed() > time {
+            break;
+        }
+        match rot::campaign::<E>(&tape, Some(bug), |setup| {
+            every_byte(setup.geometry().capacity as u32, 3)
+        }) {
+            Ok(counts) => {
+                images += counts.unharmed + counts.refused + counts.detected + counts.excused
+            }
+            Err(problem) => return Some((images, print(&problem))),
+        }
+    }
+    None
+}
+
+fn errors<E: Engine>(bug: &'static str, time: Duration) -> Option<(u64, String)> {
+    let start = Instant::now();
+    let mut runs = 0;
+    for tape in inject::workloads() {
+        if start.elapsed() > time {
+            break;
+        }
+        match inject::campaign::<E>(&tape, Some(bug), 1) {
+            Ok(counts) => runs += counts.runs,
+            Err(problem) => return Some((runs, print(&problem))),
+        }
+    }
+    None
+}
+
+/// One flip in every `stride`-th byte, then whole blocks.
+#[must_use]
+pub fn every_byte(capacity: u32, stride: usize) -> Vec<rot::Rot> {
+    let mut all: Vec<rot::Rot> = (0..capacity)
+        .step_by(stride)
+        .map(|at| rot::Rot::Flip { at, mask: 1 << (at / stride as u32 % 8) })
+        .collect();
+    for start in (0..capacity).step_by(512) {
+        all.push(rot::Rot::Fill { start, end: capacity.min(start + 512), byte: 0 });
+        all.push(rot::Rot::Fill { start, end: capacity.min(start + 512), byte: 0xff });
+    }
+    all
+}
+
+/// The images of the rot suite: overwrites and deletes over several segments; closed cleanly, and only synced.
+#[must_use]
+pub fn rot_tapes() -> Vec<Vec<u8>> {
+    let mut tapes = Vec::new();
+    for profile in [0_u8, 4, 6, 2] {
+        for closed in [true, false] {
+            let mut tape = vec![profile, 0x10, 0];
+            // Puts of every key with sync, growing, then overwrites, deletes and a batch.
+            for round in 0..3_u8 {
+                for key in 0..8_u8 {
+                    tape.extend_from_slice(&[0x10 | key << 1, 40 + 50 * round + key, 1]);
+                    if key % 3 == 0 {
+                        tape.push(0x50);
+                    }
+                }
+                tape.extend_from_slice(&[0x30 | (round << 1), 0x50]);
+            }
+            tape.extend_from_slice(&[0x20 | 6 << 1, 60, 1, 0x50]);
+            tape.extend_from_slice(&[0x40, 2, 1, 30, 8 | 4, 5, 20, 0x50]);
+            tape.extend_from_slice(&[0x06, 33, 1, 0x50]);
+            if closed {
+                tape.push(0x80);
+            }
+            tapes.push(tape);
+        }
+    }
+    // And one from a seed, for what the hand did not think of.
+    let mut wild = generate(77, Some(0));
+    wild.retain(|&byte| byte >> 4 != 10);
+    wild.push(0x80);
+    tapes.push(wild);
+    tapes
+}

@@ -1,0 +1,158 @@
+//! EmberKV itself as the simulator's engine.
+
+use embedded_io::Read as _;
+use emberkv_core::{Access, BlockDevice as _, Config, Cursor, Error, Hints, Store, required_bytes};
+
+use super::device::SimDevice;
+use super::engine::{BatchEnd, Change, Engine, Kv, KvStats, Opening, Pair, Source};
+use super::profile::Setup;
+
+/// The engine.
+#[derive(Debug)]
+pub enum Ember {}
+
+/// An open store.
+pub struct EmberStore<'m>(Store<'m, &'m mut SimDevice>);
+
+/// The configuration of a setup.
+#[must_use]
+pub fn config(setup: &Setup) -> Config {
+    #[cfg_attr(
+        not(feature = "canaries"),
+        expect(unused_mut, reason = "set only in builds with seeded bugs")
+    )]
+    let mut config = Config {
+        segment_bytes: setup.segment_bytes,
+        seed: [0x5a; 32],
+        page_bytes: setup.page_bytes,
+        frames: setup.frames,
+        keys_max: 128,
+        key_bytes_max: 32,
+        hints: if setup.hints { Hints::Write } else { Hints::Omit },
+        access: Access::ReadWrite,
+        ..Config::default()
+    };
+    #[cfg(feature = "canaries")]
+    {
+        config.canary = setup.bug.and_then(emberkv_core::canary::Canary::from_name);
+    }
+    config
+}
+
+impl Engine for Ember {
+    const NAME: &'static str = "ember";
+    type Store<'m> = EmberStore<'m>;
+
+    fn arena_bytes(setup: &Setup) -> usize {
+        required_bytes(&config(setup), &setup.geometry())
+    }
+
+    fn format<'m>(
+        device: &'m mut SimDevice,
+        arena: &'m mut [u8],
+        setup: &Setup,
+    ) -> Result<EmberStore<'m>, Error> {
+        Store::format(device, arena, &config(setup)).map(EmberStore)
+    }
+
+    fn open<'m>(
+        device: &'m mut SimDevice,
+        arena: &'m mut [u8],
+        setup: &Setup,
+        access: Opening,
+    ) -> Result<EmberStore<'m>, Error> {
+        let mut config = config(setup);
+        if access == Opening::ReadOnly {
+            config.access = Access::ReadOnly;
+        }
+        Store::open(device, arena, &config).map(EmberStore)
+    }
+}
+
+impl Kv for EmberStore<'_> {
+    type Cursor = Cursor;
+
+    fn device(&mut self) -> &mut SimDevice {
+        self.0.device_mut()
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.0.put(key, value)
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<bool, Error> {
+        self.0.delete(key)
+    }
+
+    fn get<'b>(&mut self, key: &[u8], buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Error> {
+        self.0.get(key, buffer)
+    }
+
+    fn get_streamed(&mut self, key: &[u8], buffer: &mut [u8]) -> Result<Option<usize>, Error> {
+        let Some(mut reader) = self.0.get_stream(key)? else { return Ok(None) };
+        let bytes = reader.bytes() as usize;
+        let mut done = 0;
+        while done < bytes {
+            let piece = (bytes - done).min(97);
+            let count = reader.read(&mut buffer[done..done + piece]).map_err(|error| error.0)?;
+            if count == 0 {
+                return Err(Error::Stream);
+            }
+            done += count;
+        }
+        Ok(Some(bytes))
+    }
+
+    fn value_len(&mut self, key: &[u8]) -> Result<Option<u64>, Error> {
+        self.0.value_len(key)
+    }
+
+    fn contains(&mut self, key: &[u8]) -> Result<bool, Error> {
+        self.0.contains(key)
+    }
+
+    fn batch(&mut self, changes: &[Change<'_>], end: BatchEnd) -> Result<(), Error> {
+        let mut batch = self.0.batch()?;
+        for change in changes {
+            match change {
+                Change::Put(key, value) => batch.put(key, value)?,
+                Change::Delete(key) => batch.delete(key)?,
+            }
+        }
+        if end == BatchEnd::Commit {
+            batch.commit()?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.0.sync()
+    }
+
+    fn next<'b>(
+        &mut self,
+        cursor: &mut Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<Pair<'b>>, Error> {
+        self.0.next(cursor, buffer)
+    }
+
+    fn put_stream(&mut self, key: &[u8], bytes: u64, source: &mut Source<'_>) -> Result<(), Error> {
+        self.0.put_stream(key, bytes, source)
+    }
+
+    fn check(&mut self) -> Result<u64, Error> {
+        self.0.check(|_| {}).map(|summary| summary.damages)
+    }
+
+    fn stats(&self) -> KvStats {
+        let stats = self.0.stats();
+        KvStats { keys: stats.keys, seq: stats.seq.0 }
+    }
+
+    fn close(self) -> Result<(), Error> {
+        let device = self.0.close()?;
+        debug_assert!(device.geometry().capacity > 0);
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! What the simulator asks of a store: EmberKV's blocking API, so that a toy can stand in for it.
+
+use emberkv_core::Error;
+
+use super::device::SimDevice;
+use super::profile::Setup;
+
+/// A family of stores.
+pub trait Engine: 'static {
+    /// The name in replay lines.
+    const NAME: &'static str;
+    /// An open store.
+    type Store<'m>: Kv;
+
+    /// Bytes of memory that a store of this setup needs.
+    fn arena_bytes(setup: &Setup) -> usize;
+
+    /// Formats the device.
+    ///
+    /// # Errors
+    /// As the store's `format`.
+    fn format<'m>(
+        device: &'m mut SimDevice,
+        arena: &'m mut [u8],
+        setup: &Setup,
+    ) -> Result<Self::Store<'m>, Error>;
+
+    /// Opens the store on the device.
+    ///
+    /// # Errors
+    /// As the store's `open`.
+    fn open<'m>(
+        device: &'m mut SimDevice,
+        arena: &'m mut [u8],
+        setup: &Setup,
+        access: Opening,
+    ) -> Result<Self::Store<'m>, Error>;
+}
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// To read and write.
+    ReadWrite,
+    /// To read: the device must not be written.
+    ReadOnly,
+}
+
+/// One change of a batch.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// A put.
+    Put(&'a [u8], &'a [u8]),
+    /// A delete.
+    Delete(&'a [u8]),
+}
+
+/// What becomes of a batch after its changes were staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchEnd {
+    /// It is committed.
+    Commit,
+    /// It is dropped.
+    Abort,
+}
+
+/// Numbers that a store gives out about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvStats {
+    /// Keys.
+    pub keys: u64,
+    /// Largest sequence number given out.
+    pub seq: u64,
+}
+
+/// A key and its value.
+pub type Pair<'b> = (&'b [u8], &'b [u8]);
+
+/// An open store on a simulated device. Every error is the store's own.
+#[expect(clippy::missing_errors_doc, reason = "each one is documented at the store's own method")]
+pub trait Kv {
+    /// A position of an iteration.
+    type Cursor: Default;
+
+    /// The device below.
+    fn device(&mut self) -> &mut SimDevice;
+    /// Stages a value.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error>;
+    /// Stages a delete; whether the key was there.
+    fn delete(&mut self, key: &[u8]) -> Result<bool, Error>;
+    /// Reads a value.
+    fn get<'b>(&mut self, key: &[u8], buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Error>;
+    /// Reads a value as a stream, in small pieces, into `buffer`; its length.
+    fn get_streamed(&mut self, key: &[u8], buffer: &mut [u8]) -> Result<Option<usize>, Error>;
+    /// The length of a value.
+    fn value_len(&mut self, key: &[u8]) -> Result<Option<u64>, Error>;
+    /// Whether a key is there.
+    fn contains(&mut self, key: &[u8]) -> Result<bool, Error>;
+    /// Stages changes and commits or drops them.
+    fn batch(&mut self, changes: &[Change<'_>], end: BatchEnd) -> Result<(), Error>;
+    /// Makes everything durable.
+    fn sync(&mut self) -> Result<(), Error>;
+    /// The next pair.
+    fn next<'b>(
+        &mut self,
+        cursor: &mut Self::Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<Pair<'b>>, Error>;
+    /// Puts a value from a stream that may end before `bytes`.
+    fn put_stream(&mut self, key: &[u8], bytes: u64, source: &mut Source<'_>) -> Result<(), Error>;
+    /// Verifies every checksum: the number of damages.
+    fn check(&mut self) -> Result<u64, Error>;
+    /// Numbers.
+    fn stats(&self) -> KvStats;
+    /// Closes the store cleanly.
+    fn close(self) -> Result<(), Error>;
+    /// Which rare paths the engine took since it was opened, one bit each: for coverage.
+    fn marks(&self) -> u64 {
+        0
+    }
+}
+
+/// The reader of `put_stream`: gives uneven pieces and may end early.
+#[derive(Debug)]
+pub struct Source<'a> {
+    bytes: &'a [u8],
+    piece: usize,
+}
+
+impl<'a> Source<'a> {
+    /// A stream of these bytes.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, piece: 1 }
+    }
+}
+
+impl embedded_io::ErrorType for Source<'_> {
+    type Error = embedded_io::ErrorKind;
+}
+
+impl embedded_io::Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        let count = self.bytes.len().min(buffer.len()).min(self.piece);
+        self.piece = self.piece * 3 % 601 + 1;
+        let (head, rest) = self.bytes.split_at(count);
+        buffer[..count].copy_from_slice(head);
+        self.bytes = rest;
+        Ok(count)
+    }
+}

@@ -1,0 +1,278 @@
+//! The byte tape: every sequence of bytes is a program of store operations.
+//!
+//! Three bytes choose the setup ([`Setup::decode`](super::profile::Setup::decode)), then operations follow: one byte
+//! `kind << 4 | key << 1 | flag` and the kind's arguments. Missing arguments at the end count as 0. Seeds, fuzzers,
+//! shrinking and hand-written cases all speak it.
+
+use super::engine::BatchEnd;
+use super::profile::{PROFILES, SETUP_BYTES};
+use super::rng::Rng;
+
+/// The length of a value, as the tape gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Up to 63 bytes.
+    Small(u8),
+    /// A fraction (of 256) of the largest record, S/8.
+    Medium(u8),
+    /// A fraction of two segments: a chunked value.
+    Big(u8),
+}
+
+/// Most changes in a batch of the tape.
+pub const BATCH_MAX: usize = 5;
+
+/// One change of a batch: key, and the size and style of a put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Item {
+    /// The key.
+    pub key: u8,
+    /// Put these many bytes; `None` deletes.
+    pub put: Option<u8>,
+}
+
+/// One operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TapeOp {
+    /// Put a value; perhaps sync at once.
+    Put(Value, Then),
+    /// Delete a key; perhaps sync at once.
+    Delete(u8, Then),
+    /// The first so many items as a batch.
+    Batch([Item; BATCH_MAX], u8, BatchEnd),
+    /// Sync.
+    Sync,
+    /// Get a key and compare.
+    Get(u8),
+    /// Read everything and compare.
+    Iterate,
+    /// Close and open.
+    Close,
+    /// The program dies, the device's cache lives on; open.
+    Kill,
+    /// The power fails, the byte chooses what is left; open.
+    PowerCut(u8),
+    /// A value from a stream.
+    Stream(Value),
+    /// A stream that ends early.
+    ShortStream(Value),
+    /// Verify all checksums.
+    Check,
+    /// Close, open read-only and read everything, open.
+    ReadOnly,
+}
+
+/// A value to be made, and its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// The key.
+    pub key: u8,
+    /// How long.
+    pub size: Size,
+    /// Which bytes: random, zeros, ones, or bytes of the medium itself.
+    pub style: u8,
+}
+
+/// What follows a put or a delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    Go,
+    /// A sync.
+    Sync,
+}
+
+/// Reads operations off a tape.
+#[derive(Clone, Debug)]
+pub struct TapeReader<'t> {
+    tape: &'t [u8],
+    /// The next byte.
+    pub at: usize,
+}
+
+impl<'t> TapeReader<'t> {
+    /// Reads from `at` on.
+    #[must_use]
+    pub const fn new(tape: &'t [u8], at: usize) -> Self {
+        Self { tape, at }
+    }
+
+    fn byte(&mut self) -> u8 {
+        let byte = self.tape.get(self.at).copied().unwrap_or(0);
+        self.at += 1;
+        byte
+    }
+
+    /// The next operation.
+    pub fn next_op(&mut self) -> Option<TapeOp> {
+        if self.at >= self.tape.len() {
+            return None;
+        }
+        let first = self.byte();
+        let key = first >> 1 & 7;
+        let flag = first & 1 == 1;
+        let then = if flag { Then::Sync } else { Then::Go };
+        Some(match first >> 4 {
+            0 | 14 => TapeOp::Put(self.value(key, |byte| Size::Small(byte % 64)), then),
+            1 => TapeOp::Put(self.value(key, Size::Medium), then),
+            2 => TapeOp::Put(self.value(key, Size::Big), then),
+            3 => TapeOp::Delete(key, then),
+            4 => self.batch(),
+            5 => TapeOp::Sync,
+            6 => TapeOp::Get(key),
+            7 => TapeOp::Iterate,
+            8 => TapeOp::Close,
+            9 => TapeOp::Kill,
+            10 => TapeOp::PowerCut(self.byte()),
+            11 if flag => TapeOp::Stream(self.value(key, Size::Big)),
+            11 => TapeOp::Stream(self.value(key, |byte| Size::Small(byte % 64))),
+            12 if flag => TapeOp::ShortStream(self.value(key, Size::Big)),
+            12 => TapeOp::ShortStream(self.value(key, |byte| Size::Small(byte % 64))),
+            13 => TapeOp::Check,
+            _ => TapeOp::ReadOnly,
+        })
+    }
+
+    fn value(&mut self, key: u8, size: impl FnOnce(u8) -> Size) -> Value {
+        let size = size(self.byte());
+        Value { key, size, style: self.byte() }
+    }
+
+    fn batch(&mut self) -> TapeOp {
+        let shape = self.byte();
+        let count = shape % BATCH_MAX as u8 + 1;
+        let mut items = [Item::default(); BATCH_MAX];
+        for item in items.iter_mut().take(count as usize) {
+            let head = self.byte();
+            let put = if head & 8 == 0 { Some(self.byte()) } else { None };
+            *item = Item { key: head & 7, put };
+        }
+        TapeOp::Batch(
+            items,
+            count,
+            if shape & 0x80 == 0 { BatchEnd::Commit } else { BatchEnd::Abort },
+        )
+    }
+}
+
+/// The operations of a tape as byte ranges: what shrinking removes.
+#[must_use]
+pub fn split(tape: &[u8], from: usize) -> Vec<Vec<u8>> {
+    let mut reader = TapeReader::new(tape, from);
+    let mut parts = Vec::new();
+    loop {
+        let start = reader.at;
+        if reader.next_op().is_none() {
+            return parts;
+        }
+        parts.push(tape[start..reader.at.min(tape.len())].to_vec());
+    }
+}
+
+/// Relative weights of the sixteen kinds.
+type Mix = [u8; 16];
+
+const MIX: Mix = [20, 8, 3, 10, 10, 12, 3, 1, 3, 3, 1, 1, 1, 1, 6, 1];
+
+/// A tape for a seed: first a mix is drawn (some kinds far more often, some never), then operations.
+#[must_use]
+pub fn generate(seed: u64, profile: Option<usize>) -> Vec<u8> {
+    let mut rng = Rng::new(seed);
+    let profile = profile.unwrap_or_else(|| rng.index(PROFILES.len()));
+    let mut tape = vec![profile as u8, rng.next() as u8, 0];
+    let mut mix = MIX;
+    for weight in &mut mix {
+        match rng.below(6) {
+            0 => *weight = 0,
+            1 => *weight *= 3,
+            _ => {}
+        }
+    }
+    mix[0] = mix[0].max(4);
+    let keys = 1 + rng.below(8) as u8;
+    let longest = if rng.one_in(8) { 60 } else { 18 };
+    let count = 3 + rng.below(longest);
+    for _ in 0..count {
+        generate_op(&mut rng, &mix, keys, &mut tape);
+    }
+    tape
+}
+
+/// A few operations for a recovered store, without a setup.
+pub fn generate_then(rng: &mut Rng, out: &mut Vec<u8>) {
+    out.clear();
+    let mut mix = MIX;
+    mix[10] = 0;
+    for _ in 0..1 + rng.below(5) {
+        generate_op(rng, &mix, 8, out);
+    }
+}
+
+fn generate_op(rng: &mut Rng, mix: &Mix, keys: u8, out: &mut Vec<u8>) {
+    let total: u64 = mix.iter().map(|&weight| u64::from(weight)).sum();
+    let mut draw = rng.below(total);
+    let mut kind = 0;
+    for (index, &weight) in mix.iter().enumerate() {
+        if draw < u64::from(weight) {
+            kind = index as u8;
+            break;
+        }
+        draw -= u64::from(weight);
+    }
+    let key = |rng: &mut Rng| rng.below(u64::from(keys)) as u8;
+    let key_bits = key(rng) << 1;
+    let flag = rng.one_in(3) || kind == 14;
+    out.push(kind << 4 | key_bits | u8::from(flag));
+    match kind {
+        0..=2 | 11 | 12 | 14 => {
+            let mut size = rng.next() as u8;
+            if kind == 2 {
+                size >>= rng.below(4);
+            }
+            out.extend_from_slice(&[size, rng.next() as u8]);
+        }
+        4 => {
+            let shape = (rng.below(16) as u8) | if rng.one_in(8) { 0x80 } else { 0 };
+            out.push(shape);
+            for _ in 0..=shape % BATCH_MAX as u8 {
+                if rng.one_in(4) {
+                    out.push(8 | key(rng));
+                } else {
+                    let size = rng.next() as u8 >> rng.below(5);
+                    out.extend_from_slice(&[key(rng), size]);
+                }
+            }
+        }
+        10 => out.push(rng.next() as u8),
+        _ => {}
+    }
+}
+
+/// The body of a tape, without its setup.
+#[must_use]
+pub fn body(tape: &[u8]) -> &[u8] {
+    tape.get(SETUP_BYTES..).unwrap_or(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SETUP_BYTES, TapeReader, generate, split};
+
+    #[test]
+    fn the_parts_of_a_tape_are_the_tape() {
+        for seed in 0..200 {
+            let tape = generate(seed, None);
+            let parts = split(&tape, SETUP_BYTES);
+            assert_eq!(parts.concat(), &tape[SETUP_BYTES..]);
+        }
+    }
+
+    #[test]
+    fn every_byte_sequence_is_a_program() {
+        for first in 0..=255_u8 {
+            let tape = [0, 0, 0, first];
+            let mut reader = TapeReader::new(&tape, SETUP_BYTES);
+            assert!(reader.next_op().is_some() && reader.next_op().is_none());
+        }
+    }
+}
