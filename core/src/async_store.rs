@@ -7,6 +7,7 @@
 //! Dropping a future of any method leaves the store usable: the engine holds the state, and an operation that was in
 //! flight counts as interrupted. The method may or may not have taken effect.
 
+use core::fmt;
 use core::task::Poll;
 
 use crate::config::Config;
@@ -28,7 +29,6 @@ const IDLE_CALLS_MAX: u8 = 8;
 const PROBE_BYTES: u64 = 64 << 10;
 
 /// A store over an asynchronous device.
-#[derive(Debug)]
 pub struct AsyncStore<'m, D: AsyncBlockDevice> {
     pub(crate) engine: Engine<'m>,
     pub(crate) device: D,
@@ -71,6 +71,12 @@ impl ValueCursor {
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
+    }
+}
+
+impl<D: AsyncBlockDevice> fmt::Debug for AsyncStore<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncStore").field("engine", &self.engine).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the owner of a store chooses: at format time (written to the medium) and at each open.
 
+use crate::canary::Cage;
 use crate::format::checksum::Checksums;
 
 /// Choices for formatting and opening a store. `Config::default()` suits hosts; see the fields for small devices.
@@ -27,6 +28,9 @@ pub struct Config {
     pub arena: ArenaContent,
     /// The implementation of the checksums.
     pub checksums: Checksums,
+    /// A seeded bug, for tests of the tests.
+    #[cfg(feature = "canaries")]
+    pub canary: Option<crate::canary::Canary>,
 }
 
 /// Whether sealed segments get hints.
@@ -57,6 +61,18 @@ pub enum Access {
     ReadOnly,
 }
 
+impl Config {
+    #[cfg(feature = "canaries")]
+    pub(crate) const fn cage(&self) -> Cage {
+        Cage::new(self.canary)
+    }
+
+    #[cfg(not(feature = "canaries"))]
+    pub(crate) const fn cage(&self) -> Cage {
+        Cage {}
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -70,6 +86,8 @@ impl Default for Config {
             access: Access::ReadWrite,
             arena: ArenaContent::Unknown,
             checksums: Checksums::PORTABLE,
+            #[cfg(feature = "canaries")]
+            canary: None,
         }
     }
 }

@@ -9,10 +9,10 @@
 extern crate std;
 
 mod async_store;
+pub mod canary;
 pub mod engine;
 mod log;
-mod memory;
-mod pool;
+pub mod pool;
 mod recover;
 mod store;
 
@@ -22,6 +22,7 @@ pub mod device;
 pub mod error;
 pub mod format;
 pub mod keydir;
+pub mod memory;
 pub mod stats;
 pub mod types;
 

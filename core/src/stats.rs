@@ -18,7 +18,7 @@ pub struct Stats {
     pub used_bytes: u64,
     /// Bytes of the device now.
     pub capacity: u64,
-    /// Bytes that the device can grow to.
+    /// Bytes that the store can grow to: the device's limit and the superblock's, the smaller.
     pub capacity_max: u64,
     /// Bytes of a segment.
     pub segment_bytes: u32,

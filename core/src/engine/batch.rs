@@ -7,9 +7,10 @@ use core::task::Poll;
 
 use super::core_state::Engine;
 use super::ready;
+use crate::canary::Canary;
 use crate::error::Error;
 use crate::format::bytes::{put, round_up, u16_at, u32_at};
-use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupKind};
+use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupEnd, GroupKind};
 use crate::format::record::{self, RECORD_HEADER_BYTES, RecordKind};
 use crate::keydir::Entry;
 use crate::log::NewRecord;
@@ -135,6 +136,9 @@ impl Engine<'_> {
         self.open_group(GroupKind::Data);
         let mut from = StagedAt { frame, at: LINK_BYTES };
         for _ in 0..self.staged.records {
+            if self.cage.holds(Canary::NoBatchCommit) {
+                self.split_group();
+            }
             if let Err(error) = self.append_staged(&mut from) {
                 // Half of the batch is visible and its group is open: nothing but a reopening can take it back.
                 self.poison();
@@ -144,6 +148,16 @@ impl Engine<'_> {
         }
         self.abort_batch();
         Ok(Poll::Ready(self.published_seq))
+    }
+
+    /// The seeded bug: what is one batch becomes several groups.
+    fn split_group(&mut self) {
+        if self.head.group.is_some_and(|group| group.count > 0)
+            && self.reserve_frames(self.port.layout.page_bytes()).is_ready()
+        {
+            self.close_group(GroupEnd::Adjacent);
+            self.open_group(GroupKind::Data);
+        }
     }
 
     fn append_staged(&mut self, from: &mut StagedAt) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! The engine's state and what every call asks of it first.
 
+use core::fmt;
 use core::task::Poll;
 
 use heapless::Deque;
@@ -8,6 +9,7 @@ use super::batch::Staged;
 use super::chunks::Doomed;
 use super::read::Reading;
 use super::{Port, PortLimits, ready};
+use crate::canary::Cage;
 use crate::config::{Access, Config};
 use crate::device::{Caps, Geometry};
 use crate::error::Error;
@@ -38,7 +40,6 @@ pub(crate) enum Health {
 }
 
 /// The engine. See the module text for how it is driven.
-#[derive(Debug)]
 pub struct Engine<'m> {
     pub(crate) port: Port<'m>,
     pub(crate) keydir: Keydir<'m>,
@@ -47,6 +48,7 @@ pub struct Engine<'m> {
     pub(crate) hints: HintBuffer<'m>,
     pub(crate) head: Head,
     pub(crate) sums: Checksums,
+    pub(crate) cage: Cage,
     pub(crate) store_id: [u8; 16],
     pub(crate) secret: [u8; 16],
     pub(crate) superblock_stride: u32,
@@ -85,6 +87,13 @@ pub(crate) struct Setup<'a> {
     pub(crate) geometry: Geometry,
     pub(crate) caps: Caps,
     pub(crate) block: &'a Superblock,
+}
+
+/// Shows figures only: frames hold bytes of keys and values.
+impl fmt::Debug for Engine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("stats", &self.stats()).finish_non_exhaustive()
+    }
 }
 
 impl<'m> Engine<'m> {
@@ -140,11 +149,15 @@ impl<'m> Engine<'m> {
             keydir,
             head,
             sums: config.checksums,
+            cage: config.cage(),
             store_id: block.store_id,
             secret: block.secret,
             superblock_stride: block.stride,
             capacity: geometry.capacity,
-            capacity_max: geometry.capacity_max,
+            capacity_max: geometry
+                .capacity_max
+                .min(layout.capacity_of(layout.segments_max))
+                .max(geometry.capacity),
             access: config.access,
             health: Health::Opening,
             next_seq: Seq(1),

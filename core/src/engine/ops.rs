@@ -7,7 +7,7 @@ use crate::device::Durability;
 use crate::types::FrameId;
 
 /// Most frames that one write gathers.
-pub const WRITE_FRAMES_MAX: usize = 16;
+pub(super) const WRITE_FRAMES_MAX: usize = 16;
 
 /// Names one operation; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::pool::Pool;
 use crate::types::{FrameId, LogAddress, Offset, PageId, Seq};
 
 /// Most operations that are queued or unfinished at once.
-pub const QUEUE_MAX: usize = 40;
+const QUEUE_MAX: usize = 40;
 /// Times that a read which failed for a passing reason is tried.
 const READ_TRIES: u8 = 3;
 

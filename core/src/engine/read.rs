@@ -9,6 +9,7 @@ use heapless::Vec;
 
 use super::core_state::{Engine, Health};
 use super::ready;
+use crate::canary::Canary;
 use crate::error::{Corruption, Damage, Error};
 use crate::format::group::Seeds;
 use crate::format::record::{self, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
@@ -107,7 +108,12 @@ impl Engine<'_> {
             let inner = (self.sums.crc32c)(0, body);
             record::checksum(bytes, (offset, entry.seq), inner, seed, &self.sums) == header.checksum
         });
-        let Some(header) = whole else { return Some(Err(self.damaged(&location, Damage::Record))) };
+        let Some(header) = whole else {
+            if self.cage.holds(Canary::SkipBad) {
+                return Some(Ok(None));
+            }
+            return Some(Err(self.damaged(&location, Damage::Record)));
+        };
         let (stored_key, value) = body.split_at(usize::from(header.key_bytes));
         if stored_key != key {
             return Some(Ok(None));

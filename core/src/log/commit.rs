@@ -7,6 +7,7 @@
 use core::task::Poll;
 
 use super::rehome::FailedLog;
+use crate::canary::Canary;
 use crate::device::{DeviceErrorKind, Durability};
 use crate::engine::{DeviceOp, Engine, Gather, Health, MarkState, OpId, OpKind, Purpose, ready};
 use crate::error::Error;
@@ -59,6 +60,7 @@ impl Engine<'_> {
                 self.write_faults += u64::from(result.is_err());
             }
             Purpose::Flush { open_seq, end, seq, mark } => match result {
+                Err(_) if self.cage.holds(Canary::FlushRetry) => self.push_flush(),
                 Err(_) => self.poison(),
                 Ok(()) if self.failed.is_none() => {
                     if open_seq == self.head.open_seq {
@@ -101,7 +103,7 @@ impl Engine<'_> {
             // Behind a failed write of the same segment: it will be encoded anew as well.
             return;
         }
-        if let Err(error) = result {
+        if let Err(error) = result.or_else(|error| self.swallow(error)) {
             self.fail(FailedLog::Groups, error);
             return;
         }
@@ -117,10 +119,14 @@ impl Engine<'_> {
                 self.head.clean - layout.in_page(Offset(self.head.clean)) + layout.page_bytes();
         }
         let durable = matches!(kind, OpKind::Write { durability: Durability::Durable, .. });
-        if durable || self.port.caps.ordered {
+        if durable || self.port.caps.ordered || self.cage.holds(Canary::AckBeforeFlush) {
             self.head.durable = end.0;
             self.durable_seq = self.durable_seq.max(seq);
         }
+    }
+
+    fn swallow(&self, error: DeviceErrorKind) -> Result<(), DeviceErrorKind> {
+        if self.cage.holds(Canary::WriteErrorSwallowed) { Ok(()) } else { Err(error) }
     }
 
     fn fail(&mut self, failed: FailedLog, error: DeviceErrorKind) {
@@ -203,9 +209,9 @@ impl Engine<'_> {
         let start = layout.in_page(Offset(self.head.issued));
         let most =
             self.port.write_bytes_max.min(Gather::FRAMES_MAX as u32 * layout.page_bytes() - start);
+        let flushed = self.head.durable == self.head.issued && self.head.mark_durable;
         self.port.caps.durable_write
-            && self.head.mark_durable
-            && self.head.durable == self.head.issued
+            && (flushed || self.cage.holds(Canary::FuaOverBuffered))
             && self.port.is_idle()
             && self.head.position - self.head.issued <= most
     }

@@ -22,7 +22,7 @@ pub(crate) const RESUME_GROUP_BYTES: u32 =
 impl Engine<'_> {
     /// Seeds of resume groups: a reader does not know the boot yet.
     pub(crate) fn resume_seeds(&self) -> Seeds {
-        Seeds::new(&self.store_id, self.head.segment, self.head.open_seq, Boot(0), &self.sums)
+        self.scan_context().seeds(self.head.segment, self.head.open_seq, Boot(0))
     }
 
     /// Ready once this session may append.
@@ -61,8 +61,9 @@ impl Engine<'_> {
         });
         self.next_seq.0 += 1;
         self.close_group(GroupEnd::Padded);
+        let seeds = self.scan_context().seeds(self.head.segment, self.head.open_seq, self.boot);
         let head = &mut self.head;
-        head.seeds = Seeds::new(&self.store_id, head.segment, head.open_seq, self.boot, &self.sums);
+        head.seeds = seeds;
         head.resumption = Resumption::Started;
         if self.head.mark == MarkState::Unissued {
             self.push_mark();

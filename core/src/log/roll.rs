@@ -10,10 +10,10 @@
 use core::task::Poll;
 
 use super::head::{Head, HeadStart, Resumption};
+use crate::canary::Canary;
 use crate::engine::{Engine, MarkState, OpKind, Purpose, ready};
 use crate::error::Error;
 use crate::format::footer::{Footer, encode_footer};
-use crate::format::group::Seeds;
 use crate::format::segment::{Cut, HEADER_FIXED_BYTES, HeaderPlace, SegmentHeader, encode_header};
 use crate::types::{FrameId, Offset, SegmentId, Seq};
 
@@ -118,7 +118,7 @@ impl Engine<'_> {
         let open_seq = self.next_seq;
         self.next_seq = Seq(open_seq.0 + 1);
         self.segments.open(next, open_seq);
-        let seeds = Seeds::new(&self.store_id, next, open_seq, self.boot, &self.sums);
+        let seeds = self.scan_context().seeds(next, open_seq, self.boot);
         let spare = self.head.spare.take();
         self.head = Head::new(HeadStart {
             segment: next,
@@ -139,7 +139,9 @@ impl Engine<'_> {
             self.port.push(OpKind::Erase { address, bytes }, Purpose::Erase);
         }
         self.push_header(HeaderPlace::Own(next));
-        self.push_flush();
+        if !self.cage.holds(Canary::RollNoFlush) {
+            self.push_flush();
+        }
         self.covered = None;
         self.push_mark();
     }
@@ -148,6 +150,7 @@ impl Engine<'_> {
     pub(crate) fn push_mark(&mut self) {
         self.head.mark = MarkState::Issued;
         match self.head.cut {
+            Some(_) if self.cage.holds(Canary::NoMark) => {}
             Some(cut) => self.push_header(HeaderPlace::Mark(cut.segment, cut.open_seq)),
             // The first segment of a store: its superblock vouches for it.
             None => self.head.mark_durable = true,

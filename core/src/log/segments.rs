@@ -102,13 +102,6 @@ impl<'m> Segments<'m> {
         *word -= u64::from(bytes);
     }
 
-    /// Forgets live bytes: recovery counts them anew.
-    pub(crate) fn reset_live(&mut self) {
-        for word in self.words.iter_mut() {
-            word[1] &= !0xffff_ffff;
-        }
-    }
-
     /// Sets the bit of every segment in use.
     pub(crate) fn fill_bitmap(&self, bitmap: &mut [u8]) {
         bitmap.fill(0);

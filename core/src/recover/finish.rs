@@ -3,6 +3,7 @@
 use core::task::Poll;
 
 use super::Phase;
+use crate::canary::Canary;
 use crate::config::Access;
 use crate::engine::{ChunkHead, Cursor, Engine, Health, ready};
 use crate::error::Error;
@@ -64,7 +65,7 @@ impl Engine<'_> {
 
     /// Resumes the head, unless the last session closed the store or this one only reads.
     pub(super) fn recover_resume(&mut self) -> Result<Poll<()>, Error> {
-        let closed = self.recovery.index == 1;
+        let closed = self.recovery.index == 1 || self.cage.holds(Canary::NoRecoverFlush);
         if self.access == Access::ReadWrite && !closed {
             ready!(self.poll_rehome()?);
             ready!(self.poll_resume()?);

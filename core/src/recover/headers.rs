@@ -5,6 +5,7 @@ use core::task::Poll;
 use super::Phase;
 use super::scan::{Scan, ScanEvent};
 use super::search::{Search, SearchEnd};
+use crate::canary::Canary;
 use crate::engine::{Engine, MarkState, ready};
 use crate::error::{Corruption, Damage, Error};
 use crate::format::footer::decode_footer;
@@ -133,9 +134,14 @@ impl Engine<'_> {
             };
             // Its own mark may tell of a newer segment whose header is damaged.
             let place = HeaderPlace::Mark(segment, header.open_seq);
-            if let Some(next) = ready!(self.poll_header(place)?)
-                && next.open_seq > header.open_seq
-                && self.segments.exists(next.segment)
+            let next = ready!(self.poll_header(place)?)
+                .filter(|next| next.open_seq > header.open_seq);
+            if let Some(next) = next.filter(|next| !self.segments.exists(next.segment)) {
+                // The mark is written only behind the flush of that segment's header: it was there.
+                let want = self.port.layout.capacity_of(next.segments);
+                return Err(Error::DeviceTooSmall { want, have: self.capacity });
+            }
+            if let Some(next) = next
                 && self
                     .segments
                     .open_seq(next.segment)
@@ -161,7 +167,8 @@ impl Engine<'_> {
 
     /// Whether something that was written behind the flush that followed this header is there.
     fn poll_proven(&mut self, header: &SegmentHeader) -> Result<Poll<bool>, Error> {
-        let Some(cut) = header.cut else {
+        let cut = header.cut.filter(|_| !self.cage.holds(Canary::HeaderUnproven));
+        let Some(cut) = cut else {
             self.recovery.newest.mark = MarkState::Issued;
             return Ok(Poll::Ready(true));
         };
@@ -204,11 +211,14 @@ impl Engine<'_> {
             let segment = SegmentId(self.recovery.index);
             let listed = segment == newest.segment || ready!(self.poll_listed(&newest, segment)?);
             if listed && self.segments.open_seq(segment).is_none() {
-                let Some(header) = ready!(self.poll_any_header(segment)?) else {
-                    return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader));
-                };
-                self.note_header(&header);
-                self.recovery.repaired += 1;
+                match ready!(self.poll_any_header(segment)?) {
+                    Some(header) => {
+                        self.note_header(&header);
+                        self.recovery.repaired += 1;
+                    }
+                    None if self.cage.holds(Canary::HeaderLost) => {}
+                    None => return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader)),
+                }
             }
             if !listed {
                 self.segments.release(segment);

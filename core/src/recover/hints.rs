@@ -4,6 +4,7 @@
 use core::task::Poll;
 
 use super::load::Mode;
+use crate::canary::Canary;
 use crate::engine::{Engine, ready};
 use crate::error::Error;
 use crate::format::bytes::{u8_at, u64_at};
@@ -146,7 +147,8 @@ impl Engine<'_> {
         let seed = Seeds::record(&self.store_id, load.segment, open_seq, &self.sums);
         let place = (Offset(record_at), first_seq);
         let verified =
-            record::checksum(header_bytes, place, inner, seed, &self.sums) == header.checksum;
+            record::checksum(header_bytes, place, inner, seed, &self.sums) == header.checksum
+            || self.cage.holds(Canary::HintUnverified);
         let body = Body { start, bytes: header.value_bytes, verified, done: 0, record: None };
         Ok(Poll::Ready(body.verified.then_some(body)))
     }

@@ -8,6 +8,7 @@ use super::Phase;
 use super::hints::HintLoad;
 use super::scan::{Scan, ScanEvent};
 use super::search::{Search, SearchEnd};
+use crate::canary::Canary;
 use crate::engine::{Engine, MarkState, ready};
 use crate::error::{Damage, Error};
 use crate::format::footer::{Footer, HintGroup, decode_footer};
@@ -225,7 +226,9 @@ impl Engine<'_> {
         };
         let found = ready!(search.step(scan, &mut self.port, &context)?);
         let position = scan.position;
-        self.recovery.seq_max = self.recovery.seq_max.max(search.seq_max);
+        if !self.cage.holds(Canary::SeqReuse) {
+            self.recovery.seq_max = self.recovery.seq_max.max(search.seq_max);
+        }
         self.recovery.boot_max = self.recovery.boot_max.max(search.boot_max);
         let Mode::Search(mut scan, search) = core::mem::take(&mut self.recovery.load.mode) else {
             return Ok(Poll::Ready(()));
@@ -313,8 +316,14 @@ impl Engine<'_> {
         }
         self.recovery.boot_max = self.recovery.boot_max.max(scan.boot);
         self.boot.0 = self.recovery.boot_max.0.checked_add(1).ok_or(Error::Exhausted)?;
+        if self.cage.holds(Canary::IncarnationReuse) {
+            self.boot = self.recovery.boot_max;
+        }
         let jumped = (self.recovery.seq_max.0 >> 32).checked_add(1).filter(|&jump| jump < 1 << 32);
         self.next_seq = Seq(jumped.ok_or(Error::Exhausted)? << 32);
+        if self.cage.holds(Canary::SeqReuse) {
+            self.next_seq = Seq(self.recovery.seq_max.0 + 1);
+        }
         let spare = self.head.spare.take();
         self.head = Head::new(HeadStart {
             segment: scan.segment,
@@ -328,14 +337,12 @@ impl Engine<'_> {
         });
         self.head.safe = safe;
         self.head.spare = spare;
-        self.head.seeds = crate::format::group::Seeds::new(
-            &self.store_id,
-            scan.segment,
-            scan.open_seq,
-            self.boot,
-            &self.sums,
-        );
+        self.head.seeds = self.scan_context().seeds(scan.segment, scan.open_seq, self.boot);
         self.head.mark = self.recovery.newest.mark;
+        if self.cage.holds(Canary::AppendAfterTorn) {
+            self.head.resumption = Resumption::Done;
+            self.head.seeds = self.scan_context().seeds(scan.segment, scan.open_seq, scan.boot);
+        }
         if self.port.caps.needs_erase {
             // A mark that may be half written cannot be written again.
             self.head.mark = MarkState::Issued;

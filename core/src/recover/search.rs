@@ -14,9 +14,10 @@
 use core::task::Poll;
 
 use super::scan::{Scan, ScanContext, ScanEvent};
+use crate::canary::Canary;
 use crate::engine::{Port, ready};
 use crate::error::Error;
-use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader, GroupKind, Seeds};
+use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader, GroupKind};
 use crate::format::parser::Verify;
 use crate::types::{Boot, Offset, Seq};
 
@@ -100,7 +101,10 @@ impl Search {
             }
         }
         Ok(Poll::Ready(match self.resumed {
-            Some(at) => SearchEnd::Resumed(at),
+            Some(at) if !context.cage.holds(Canary::ResumeAsCorrupt) => SearchEnd::Resumed(at),
+            Some(_) => SearchEnd::Corrupt,
+            None if context.cage.holds(Canary::StopAtFirstBad) => SearchEnd::Corrupt,
+            None if context.cage.holds(Canary::RotAsTorn) => SearchEnd::Torn,
             None if self.corrupt => SearchEnd::Corrupt,
             None => SearchEnd::Torn,
         }))
@@ -112,7 +116,7 @@ impl Search {
             return true;
         }
         let boot = if bytes[0] == GroupKind::Resume as u8 { Boot(0) } else { self.boot };
-        let seeds = Seeds::new(&context.store_id, scan.segment, scan.open_seq, boot, &context.sums);
+        let seeds = context.seeds(scan.segment, scan.open_seq, boot);
         let header = GroupHeader::decode(bytes, Offset(self.at), &seeds, &context.sums);
         if let Some(header) = header {
             // Its records may be lost, but their sequences were given out.

@@ -1,0 +1,104 @@
+//! Seeded bugs, to prove that the tests can see: with the feature `canaries`, a configuration may name one, and the engine
+//! then behaves wrongly in that one way. Without the feature the enum is all that is left of them.
+
+/// The bugs. Each is a mistake that a log store has made, or could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Canary {
+    /// A durable write is believed although earlier writes were not flushed.
+    FuaOverBuffered,
+    /// A session goes on with the boot number of the one before.
+    IncarnationReuse,
+    /// A resume group behind a torn tail counts as proof of damage.
+    ResumeAsCorrupt,
+    /// A listed segment without a header is passed over.
+    HeaderLost,
+    /// Sequence numbers that a crash discarded are given out again.
+    SeqReuse,
+    /// The first bad group is always damage.
+    StopAtFirstBad,
+    /// A bad group is always a torn tail.
+    RotAsTorn,
+    /// Open shows what it read without making it durable.
+    NoRecoverFlush,
+    /// A session appends behind a torn tail without a resume group.
+    AppendAfterTorn,
+    /// A batch is written as one group for each record.
+    NoBatchCommit,
+    /// Recovery indexes records of groups whose checksum it did not compare.
+    KeyBeforeCrc,
+    /// Hints are believed without their checksum.
+    HintUnverified,
+    /// A record that fails its checksum is reported as missing.
+    SkipBad,
+    /// A failed flush is tried again and believed.
+    FlushRetry,
+    /// Checksums are not seeded.
+    NoSalt,
+    /// A new segment's header is not flushed before its groups are written.
+    RollNoFlush,
+    /// A segment's successor is not marked in it.
+    NoMark,
+    /// A sync returns when the write does.
+    AckBeforeFlush,
+    /// A failed write counts as done.
+    WriteErrorSwallowed,
+    /// A header is believed without proof that the flush behind it succeeded.
+    HeaderUnproven,
+    /// Closing does not wait for the data before it writes its mark.
+    CloseWithoutSync,
+}
+
+impl Canary {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::FuaOverBuffered,
+        Self::IncarnationReuse,
+        Self::ResumeAsCorrupt,
+        Self::HeaderLost,
+        Self::SeqReuse,
+        Self::StopAtFirstBad,
+        Self::RotAsTorn,
+        Self::NoRecoverFlush,
+        Self::AppendAfterTorn,
+        Self::NoBatchCommit,
+        Self::KeyBeforeCrc,
+        Self::HintUnverified,
+        Self::SkipBad,
+        Self::FlushRetry,
+        Self::NoSalt,
+        Self::RollNoFlush,
+        Self::NoMark,
+        Self::AckBeforeFlush,
+        Self::WriteErrorSwallowed,
+        Self::HeaderUnproven,
+        Self::CloseWithoutSync,
+    ];
+}
+
+/// The canary of one store: none, unless the feature is on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cage {
+    #[cfg(feature = "canaries")]
+    canary: Option<Canary>,
+}
+
+impl Cage {
+    #[cfg(feature = "canaries")]
+    pub(crate) const fn new(canary: Option<Canary>) -> Self {
+        Self { canary }
+    }
+
+    /// Whether this bug is seeded. Constant without the feature.
+    #[cfg(feature = "canaries")]
+    pub(crate) fn holds(self, canary: Canary) -> bool {
+        self.canary == Some(canary)
+    }
+
+    /// Whether this bug is seeded. Constant without the feature.
+    #[cfg(not(feature = "canaries"))]
+    pub(crate) const fn holds(self, canary: Canary) -> bool {
+        let _ = (self, canary);
+        false
+    }
+}
