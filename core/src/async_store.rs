@@ -554,6 +554,12 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         self.engine.stats()
     }
 
+    /// Gives the device back as a crash would leave it: what is not synced may be lost.
+    #[must_use]
+    pub fn into_device(self) -> D {
+        self.device
+    }
+
     /// Makes everything durable, marks the log as closed and gives the device back.
     ///
     /// # Errors
