@@ -51,7 +51,10 @@ const SLACK: usize = 9 * 16;
 impl Sizes {
     fn new(config: &Config, buffer_align: u32, segments_max: u32, segment_bytes: u32) -> Self {
         let hint_bytes = match config.hints {
-            Hints::Write => (segment_bytes as usize / 64).min(32 << 10),
+            // One run of pages, at most a 32nd of the segment and an eighth of the pool.
+            Hints::Write => (segment_bytes as usize / 32)
+                .min(60 << 10)
+                .min(config.frames as usize / 8 * config.page_bytes as usize),
             Hints::Omit => 0,
         };
         Self {

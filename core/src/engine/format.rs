@@ -174,7 +174,8 @@ impl Engine<'_> {
             }
             ready!(self.reserve_frames(64 + self.port.layout.commit_unit));
             // What its trailer says must be true: everything before it is durable.
-            if self.head.durable < self.head.position && !self.cage.holds(Canary::CloseWithoutSync) {
+            if self.head.durable < self.head.position && !self.cage.holds(Canary::CloseWithoutSync)
+            {
                 if self.issue_up_to(self.head.position)
                     && self.covered != Some((self.head.open_seq, self.head.position))
                 {

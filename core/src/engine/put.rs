@@ -40,7 +40,13 @@ impl Engine<'_> {
             align: layout.align,
             commit_unit: layout.commit_unit,
         };
-        ScanContext { cage: self.cage, sums: self.sums, store_id: self.store_id, secret: self.secret, bounds }
+        ScanContext {
+            cage: self.cage,
+            sums: self.sums,
+            store_id: self.store_id,
+            secret: self.secret,
+            bounds,
+        }
     }
 
     /// The hasher for keys of records of a kind: internal keys of chunks never meet those of users.

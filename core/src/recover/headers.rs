@@ -134,8 +134,8 @@ impl Engine<'_> {
             };
             // Its own mark may tell of a newer segment whose header is damaged.
             let place = HeaderPlace::Mark(segment, header.open_seq);
-            let next = ready!(self.poll_header(place)?)
-                .filter(|next| next.open_seq > header.open_seq);
+            let next =
+                ready!(self.poll_header(place)?).filter(|next| next.open_seq > header.open_seq);
             if let Some(next) = next.filter(|next| !self.segments.exists(next.segment)) {
                 // The mark is written only behind the flush of that segment's header: it was there.
                 let want = self.port.layout.capacity_of(next.segments);

@@ -17,6 +17,8 @@ use crate::types::{Location, Offset, SegmentId, Seq};
 
 /// Pages read at once.
 const AHEAD: u32 = 16;
+/// Entries copied out of the pages at once.
+const HINTS_AT_ONCE: usize = 32;
 
 /// Where loading stands.
 #[derive(Debug)]
@@ -146,14 +148,14 @@ impl Engine<'_> {
         }
         let seed = Seeds::record(&self.store_id, load.segment, open_seq, &self.sums);
         let place = (Offset(record_at), first_seq);
-        let verified =
-            record::checksum(header_bytes, place, inner, seed, &self.sums) == header.checksum
+        let verified = record::checksum(header_bytes, place, inner, seed, &self.sums)
+            == header.checksum
             || self.cage.holds(Canary::HintUnverified);
         let body = Body { start, bytes: header.value_bytes, verified, done: 0, record: None };
         Ok(Poll::Ready(body.verified.then_some(body)))
     }
 
-    /// Loads the entries that lie in one page.
+    /// Loads the next few entries.
     fn take_hints(&mut self, load: &mut HintLoad, body: &mut Body) -> Result<Poll<Taken>, Error> {
         if body.bytes - body.done < HINT_BYTES as u32 {
             return Ok(Poll::Ready(if body.done == body.bytes {
@@ -162,18 +164,35 @@ impl Engine<'_> {
                 Taken::Unfit
             }));
         }
-        let mut entry = [0; HINT_BYTES];
-        ready!(self.poll_bytes(load.segment, body.start + body.done, &mut entry)?);
-        body.done += HINT_BYTES as u32;
-        match Hint::decode(&entry) {
+        let count = (body.bytes - body.done) as usize / HINT_BYTES;
+        let mut bytes = [0; HINT_BYTES * HINTS_AT_ONCE];
+        let bytes = &mut bytes[..HINT_BYTES * count.min(HINTS_AT_ONCE)];
+        ready!(self.poll_bytes(load.segment, body.start + body.done, bytes)?);
+        body.done += bytes.len() as u32;
+        for entry in bytes.chunks_exact(HINT_BYTES) {
+            if !self.take_hint(load, body, &Hint::decode(entry))? {
+                return Ok(Poll::Ready(Taken::Unfit));
+            }
+        }
+        Ok(Poll::Ready(Taken::More))
+    }
+
+    /// Loads one entry; false where it does not fit the segment.
+    fn take_hint(
+        &mut self,
+        load: &mut HintLoad,
+        body: &mut Body,
+        hint: &Hint,
+    ) -> Result<bool, Error> {
+        match *hint {
             Hint::GroupStart { offset, first_seq } => {
                 body.record = Some((offset.0.saturating_add(GROUP_HEADER_BYTES), first_seq));
             }
             Hint::Record { fingerprint, record_bytes, kind } => {
-                let Some((offset, seq)) = body.record else { return Ok(Poll::Ready(Taken::Unfit)) };
+                let Some((offset, seq)) = body.record else { return Ok(false) };
                 let next = offset.saturating_add(self.port.layout.aligned(record_bytes));
                 if record_bytes < RECORD_HEADER_BYTES || next > load.end.0 {
-                    return Ok(Poll::Ready(Taken::Unfit));
+                    return Ok(false);
                 }
                 body.record = Some((next, Seq(seq.0.saturating_add(1))));
                 let address = self.port.layout.log_address(load.segment, Offset(offset));
@@ -183,7 +202,7 @@ impl Engine<'_> {
                 load.loaded += 1;
             }
         }
-        Ok(Poll::Ready(Taken::More))
+        Ok(true)
     }
 }
 

@@ -108,7 +108,8 @@ impl Scan {
     fn parser(&self, first_byte: u8, context: &ScanContext) -> GroupParser {
         let boot = if first_byte == GroupKind::Resume as u8 { Boot(0) } else { self.boot };
         let seeds = context.seeds(self.segment, self.open_seq, boot);
-        let believed = context.cage.holds(Canary::KeyBeforeCrc) || !matches!(self.stage, Stage::Prove);
+        let believed =
+            context.cage.holds(Canary::KeyBeforeCrc) || !matches!(self.stage, Stage::Prove);
         let verify = if believed { Verify::Nothing } else { self.verify };
         GroupParser::new(self.position, seeds, context.bounds, verify, context.sums)
     }

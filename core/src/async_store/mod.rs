@@ -1,0 +1,280 @@
+//! The driver: executes the engine's operations on a device, one at a time, and drives each call until it is ready.
+//!
+//! [`AsyncStore`] awaits an [`AsyncBlockDevice`]; [`Store`](crate::Store) is the same code over a blocking device, whose
+//! futures are ready at once. [`AsyncStore::perform`] is the one place where a device is called, apart from the look for a
+//! superblock before there is an engine.
+//!
+//! Dropping a future of any method leaves the store usable: the engine holds the state, and an operation that was in
+//! flight counts as interrupted. The method may or may not have taken effect.
+
+mod probe;
+mod read;
+mod write;
+
+use core::fmt;
+use core::task::Poll;
+
+use crate::config::Config;
+use crate::device::{AsyncBlockDevice, DeviceError};
+use crate::engine::{CheckStep, CheckSummary, DeviceOp, Engine, Gather, OpKind, Setup};
+use crate::error::{Corruption, Error};
+use crate::format::superblock::Superblock;
+use crate::memory::{Memory, plan};
+use crate::stats::Stats;
+use crate::types::SegmentId;
+use probe::{is_blank, read_superblock};
+
+pub use read::ValueCursor;
+
+/// Calls in a row that may wait for nothing: each takes the engine one stage on.
+pub(crate) const IDLE_CALLS_MAX: u8 = 8;
+
+/// A store over an asynchronous device.
+pub struct AsyncStore<'m, D: AsyncBlockDevice> {
+    pub(crate) engine: Engine<'m>,
+    pub(crate) device: D,
+    last_error: Option<D::Error>,
+    /// An operation was started and its result not seen.
+    busy: bool,
+}
+
+/// Drives a call of the engine until it is ready.
+macro_rules! drive {
+    ($self:ident, $call:expr) => {{
+        let mut idle = 0;
+        loop {
+            match $call {
+                Ok(Poll::Ready(value)) => break value,
+                Ok(Poll::Pending) => {
+                    idle = if $self.pump().await { 0 } else { idle + 1 };
+                    if idle > $crate::async_store::IDLE_CALLS_MAX {
+                        return Err(Error::PoolExhausted);
+                    }
+                }
+                Err(error) => return Err($self.translate(error)),
+            }
+        }
+    }};
+}
+pub(crate) use drive;
+
+impl<D: AsyncBlockDevice> fmt::Debug for AsyncStore<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncStore").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
+    /// Writes an empty store to the device, whatever was there.
+    ///
+    /// # Errors
+    /// `Geometry`, `Config`, `ArenaTooSmall` (before anything is written), `Device`.
+    pub async fn format(
+        device: D,
+        arena: &'m mut [u8],
+        config: &Config,
+    ) -> Result<Self, Error<D::Error>> {
+        let geometry = device.geometry();
+        let block = plan(config, &geometry).map_err(no_device)?;
+        let mut store = Self::with_memory(device, arena, config, &block)?;
+        let segments = store.engine.stats().segments;
+        for index in 0..segments {
+            drive!(store, store.engine.poll_wipe(SegmentId(index)));
+        }
+        drive!(store, store.engine.poll_settled());
+        store.engine.start_formatted();
+        drive!(store, store.engine.poll_settled());
+        drive!(store, store.engine.poll_superblocks(&block));
+        drive!(store, store.engine.poll_settled());
+        Ok(store)
+    }
+
+    /// Opens the store on the device. Everything that it then shows is durable; after a crash that takes one small write.
+    ///
+    /// # Errors
+    /// `NotAStore`, `UnsupportedVersion`, `UnsupportedFeatures`, `DeviceTooSmall`, `UnitMismatch`, `Config`,
+    /// `ArenaTooSmall`, `KeydirFull`, `Corrupted`, `Device`; nothing was written.
+    pub async fn open(
+        mut device: D,
+        arena: &'m mut [u8],
+        config: &Config,
+    ) -> Result<Self, Error<D::Error>> {
+        let block = read_superblock(&mut device, arena, config).await?;
+        Self::open_with(device, arena, config, &block).await
+    }
+
+    /// Opens the store on the device, or formats a device whose first 64 KiB are blank.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open) and [`format`](Self::format); `NotBlank` where there is something else.
+    pub async fn open_or_format(
+        mut device: D,
+        arena: &'m mut [u8],
+        config: &Config,
+    ) -> Result<Self, Error<D::Error>> {
+        match read_superblock(&mut device, arena, config).await {
+            Ok(block) => Self::open_with(device, arena, config, &block).await,
+            Err(Error::NotAStore) => {
+                if !is_blank(&mut device, arena).await? {
+                    return Err(Error::NotBlank);
+                }
+                Self::format(device, arena, config).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open_with(
+        device: D,
+        arena: &'m mut [u8],
+        config: &Config,
+        block: &Superblock,
+    ) -> Result<Self, Error<D::Error>> {
+        let have = device.geometry().capacity;
+        let want = block.data_offset + u64::from(block.segment_bytes);
+        if have < want {
+            return Err(Error::DeviceTooSmall { want, have });
+        }
+        let mut store = Self::with_memory(device, arena, config, block)?;
+        drive!(store, store.engine.poll_recover());
+        Ok(store)
+    }
+
+    fn with_memory(
+        device: D,
+        arena: &'m mut [u8],
+        config: &Config,
+        block: &Superblock,
+    ) -> Result<Self, Error<D::Error>> {
+        let (geometry, caps) = (device.geometry(), device.caps());
+        let memory =
+            Memory::carve(arena, config, geometry.buffer_align, block).map_err(no_device)?;
+        let engine =
+            Engine::new(memory, &Setup { config, geometry, caps, block }).map_err(no_device)?;
+        Ok(Self { engine, device, last_error: None, busy: false })
+    }
+
+    /// Executes one operation of the engine; false where there is none.
+    async fn pump(&mut self) -> bool {
+        if core::mem::take(&mut self.busy) {
+            self.engine.interrupted();
+        }
+        let Some(op) = self.engine.next_op() else { return false };
+        self.busy = true;
+        let result = Self::perform(&mut self.engine, &mut self.device, &op).await;
+        self.busy = false;
+        let kinds = result.map_err(|error| {
+            let kind = error.kind();
+            self.last_error = Some(error);
+            kind
+        });
+        self.engine.complete(op.id, kinds);
+        true
+    }
+
+    /// Calls the device.
+    async fn perform(
+        engine: &mut Engine<'m>,
+        device: &mut D,
+        op: &DeviceOp,
+    ) -> Result<(), D::Error> {
+        match &op.kind {
+            OpKind::Read { address, first, start, bytes } => {
+                device.read(*address, engine.read_buffer(*first, *start, *bytes)).await
+            }
+            OpKind::Write { address, gather, durability } => {
+                let mut slices = [&[][..]; Gather::FRAMES_MAX];
+                let count = engine.write_slices(gather, &mut slices);
+                device.write(*address, &slices[..count], *durability).await
+            }
+            OpKind::Flush => device.flush().await,
+            OpKind::Erase { address, bytes } => device.erase(*address..*address + *bytes).await,
+            OpKind::Grow { capacity } => device.grow(*capacity).await,
+        }
+    }
+
+    fn translate(&mut self, error: Error) -> Error<D::Error> {
+        match (error, self.last_error.take()) {
+            (Error::Device(_), Some(last)) => Error::Device(last),
+            (Error::Device(_), None) => Error::Poisoned,
+            (error, last) => {
+                self.last_error = last;
+                no_device(error)
+            }
+        }
+    }
+
+    /// Lets the device have what is queued.
+    pub(crate) async fn drain(&mut self) {
+        while self.engine.has_work() && self.pump().await {}
+    }
+
+    /// Verifies every checksum of the store, after a sync; tells each damaged place to `report`.
+    ///
+    /// # Errors
+    /// As for [`sync`](Self::sync), and `Device` where the device cannot be read at all.
+    pub async fn check(
+        &mut self,
+        mut report: impl FnMut(Corruption),
+    ) -> Result<CheckSummary, Error<D::Error>> {
+        let mut superblocks = 0;
+        for place in self.check_superblocks().await? {
+            if let Some(place) = place {
+                superblocks += 1;
+                report(place);
+            }
+        }
+        if !self.engine.is_read_only() {
+            self.sync().await?;
+            self.drain().await;
+        }
+        self.engine.begin_check();
+        loop {
+            match drive!(self, self.engine.poll_check()) {
+                CheckStep::Damage(place) => report(place),
+                CheckStep::Done(mut summary) => {
+                    summary.damages += superblocks;
+                    return Ok(summary);
+                }
+            }
+        }
+    }
+
+    async fn check_superblocks(&mut self) -> Result<[Option<Corruption>; 2], Error<D::Error>> {
+        let mut places = [None; 2];
+        for (copy, place) in places.iter_mut().enumerate() {
+            *place = drive!(self, self.engine.poll_check_superblock(copy as u8));
+        }
+        Ok(places)
+    }
+
+    /// Figures about the store.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// Gives the device back as a crash would leave it: what is not synced may be lost.
+    #[must_use]
+    pub fn into_device(self) -> D {
+        self.device
+    }
+
+    /// Makes everything durable, marks the log as closed and gives the device back.
+    ///
+    /// # Errors
+    /// As for [`sync`](Self::sync); the device is dropped.
+    pub async fn close(mut self) -> Result<D, Error<D::Error>> {
+        drive!(self, self.engine.poll_close());
+        Ok(self.device)
+    }
+}
+
+/// An error without a device's error in it, for a device.
+pub(crate) fn no_device<E>(error: Error) -> Error<E> {
+    match error {
+        // Only errors of operations name a device's error, and those are translated.
+        Error::Device(_) => Error::Poisoned,
+        error => error.map_device(|_| unreachable!("handled above")),
+    }
+}

@@ -1,0 +1,201 @@
+//! The driver's calls that read: gets, value cursors, iteration.
+
+use core::task::Poll;
+
+use super::{AsyncStore, drive, no_device};
+use crate::device::AsyncBlockDevice;
+use crate::engine::{ChunkHead, Cursor};
+use crate::error::{Damage, Error};
+use crate::keydir::Entry;
+use crate::types::EntryKind;
+
+/// Where reading of one value stands.
+#[derive(Clone, Copy, Debug)]
+pub struct ValueCursor {
+    entry: Entry,
+    head: Option<ChunkHead>,
+    bytes: u64,
+    position: u64,
+    digest: u64,
+}
+
+impl ValueCursor {
+    /// Bytes of the value.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
+    /// The value of a key, in `buffer`.
+    ///
+    /// # Errors
+    /// `BufferTooSmall` with the bytes that the value needs, `Corrupted`, `Poisoned`, `Device`, `PoolExhausted`.
+    pub async fn get<'b>(
+        &mut self,
+        key: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
+        let Some(mut value) = self.find(key).await? else { return Ok(None) };
+        if value.bytes > buffer.len() as u64 {
+            self.engine.release_record();
+            return Err(Error::BufferTooSmall { needed: value.bytes });
+        }
+        let buffer = &mut buffer[..value.bytes as usize];
+        self.read_all(&mut value, buffer).await?;
+        Ok(Some(buffer))
+    }
+
+    pub(crate) async fn read_all(
+        &mut self,
+        value: &mut ValueCursor,
+        buffer: &mut [u8],
+    ) -> Result<(), Error<D::Error>> {
+        let mut done = 0;
+        while done < buffer.len() {
+            done += self.read_value(value, &mut buffer[done..]).await?;
+        }
+        self.engine.release_record();
+        Ok(())
+    }
+
+    /// Finds a key's value, to be read piece by piece with [`read_value`](Self::read_value).
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub async fn find(&mut self, key: &[u8]) -> Result<Option<ValueCursor>, Error<D::Error>> {
+        let located = self.engine.locate(key).map_err(no_device)?;
+        let Some(entry) = located else { return Ok(None) };
+        let record = drive!(self, self.engine.poll_record(&entry));
+        if !self.engine.key_matches(&record, key) {
+            self.engine.release_record();
+            return Ok(None);
+        }
+        self.value_cursor(entry, u64::from(record.value_bytes())).await.map(Some)
+    }
+
+    pub(crate) async fn value_cursor(
+        &mut self,
+        entry: Entry,
+        bytes: u64,
+    ) -> Result<ValueCursor, Error<D::Error>> {
+        if entry.kind != EntryKind::ChunkHead {
+            return Ok(ValueCursor { entry, head: None, bytes, position: 0, digest: 0 });
+        }
+        let record = drive!(self, self.engine.poll_record(&entry));
+        let head = self.engine.chunk_head(&entry, &record).map_err(no_device)?;
+        self.engine.release_record();
+        Ok(ValueCursor { entry, head: Some(head), bytes: head.bytes, position: 0, digest: 0 })
+    }
+
+    /// Reads the next bytes of a value; 0 at its end. Do not write between two reads of one value.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub async fn read_value(
+        &mut self,
+        value: &mut ValueCursor,
+        buffer: &mut [u8],
+    ) -> Result<usize, Error<D::Error>> {
+        if value.position >= value.bytes || buffer.is_empty() {
+            return Ok(0);
+        }
+        let (entry, from, bytes) = match &value.head {
+            None => (value.entry, value.position as u32, value.bytes as u32),
+            Some(head) => {
+                let index = (value.position / u64::from(head.chunk_bytes)) as u32;
+                let start = u64::from(index) * u64::from(head.chunk_bytes);
+                let bytes = (head.bytes - start).min(u64::from(head.chunk_bytes)) as u32;
+                let chunk =
+                    self.engine.chunk_entry(&value.entry, head, index).map_err(no_device)?;
+                (chunk, (value.position - start) as u32, bytes)
+            }
+        };
+        let record = drive!(self, self.engine.poll_record(&entry));
+        if record.value_bytes() != bytes {
+            return Err(self.damaged(&value.entry));
+        }
+        let piece = buffer.len().min((bytes - from) as usize);
+        self.engine.copy_value(&record, from, &mut buffer[..piece]);
+        value.position += piece as u64;
+        if let Some(head) = &value.head {
+            value.digest = self.engine.value_digest(value.digest, &buffer[..piece]);
+            if value.position == value.bytes && value.digest != head.digest {
+                return Err(self.damaged(&value.entry));
+            }
+        }
+        if from + piece as u32 == bytes {
+            self.engine.release_record();
+        }
+        Ok(piece)
+    }
+
+    fn damaged(&mut self, entry: &Entry) -> Error<D::Error> {
+        self.engine.release_record();
+        no_device(self.engine.damaged(&entry.location, Damage::Chunk))
+    }
+
+    /// The next key and value: the key at the start of `buffer`, the value behind it.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get); the cursor stays, so that nothing is passed over silently.
+    pub async fn next<'b>(
+        &mut self,
+        cursor: &mut Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<(&'b [u8], &'b [u8])>, Error<D::Error>> {
+        let found = self.engine.next_entry(*cursor).map_err(no_device)?;
+        let Some((behind, entry)) = found else { return Ok(None) };
+        let record = drive!(self, self.engine.poll_record(&entry));
+        let key_bytes = record.key_bytes() as usize;
+        if key_bytes <= buffer.len() {
+            self.engine.copy_key(&record, &mut buffer[..key_bytes]);
+        }
+        let mut value = self.value_cursor(entry, u64::from(record.value_bytes())).await?;
+        let needed = key_bytes as u64 + value.bytes;
+        if needed > buffer.len() as u64 {
+            self.engine.release_record();
+            return Err(Error::BufferTooSmall { needed });
+        }
+        let (key, rest) = buffer.split_at_mut(key_bytes);
+        let rest = &mut rest[..value.bytes as usize];
+        self.read_all(&mut value, rest).await?;
+        *cursor = behind;
+        Ok(Some((key, rest)))
+    }
+
+    /// The next key.
+    ///
+    /// # Errors
+    /// As for [`next`](Self::next).
+    pub async fn next_key<'b>(
+        &mut self,
+        cursor: &mut Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
+        let found = self.engine.next_entry(*cursor).map_err(no_device)?;
+        let Some((behind, entry)) = found else { return Ok(None) };
+        let record = drive!(self, self.engine.poll_record(&entry));
+        let key_bytes = record.key_bytes() as usize;
+        if key_bytes > buffer.len() {
+            self.engine.release_record();
+            return Err(Error::BufferTooSmall { needed: key_bytes as u64 });
+        }
+        let key = &mut buffer[..key_bytes];
+        self.engine.copy_key(&record, key);
+        self.engine.release_record();
+        *cursor = behind;
+        Ok(Some(key))
+    }
+
+    /// Bytes of a key's value.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub async fn value_len(&mut self, key: &[u8]) -> Result<Option<u64>, Error<D::Error>> {
+        let value = self.find(key).await?;
+        self.engine.release_record();
+        Ok(value.map(|value| value.bytes))
+    }
+}
