@@ -50,6 +50,40 @@ pub enum Canary {
 }
 
 impl Canary {
+    /// The bug of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|canary| canary.name() == name)
+    }
+
+    /// Its name: that of the variant.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FuaOverBuffered => "FuaOverBuffered",
+            Self::IncarnationReuse => "IncarnationReuse",
+            Self::ResumeAsCorrupt => "ResumeAsCorrupt",
+            Self::HeaderLost => "HeaderLost",
+            Self::SeqReuse => "SeqReuse",
+            Self::StopAtFirstBad => "StopAtFirstBad",
+            Self::RotAsTorn => "RotAsTorn",
+            Self::NoRecoverFlush => "NoRecoverFlush",
+            Self::AppendAfterTorn => "AppendAfterTorn",
+            Self::NoBatchCommit => "NoBatchCommit",
+            Self::KeyBeforeCrc => "KeyBeforeCrc",
+            Self::HintUnverified => "HintUnverified",
+            Self::SkipBad => "SkipBad",
+            Self::FlushRetry => "FlushRetry",
+            Self::NoSalt => "NoSalt",
+            Self::RollNoFlush => "RollNoFlush",
+            Self::NoMark => "NoMark",
+            Self::AckBeforeFlush => "AckBeforeFlush",
+            Self::WriteErrorSwallowed => "WriteErrorSwallowed",
+            Self::HeaderUnproven => "HeaderUnproven",
+            Self::CloseWithoutSync => "CloseWithoutSync",
+        }
+    }
+
     /// All of them.
     pub const ALL: &'static [Self] = &[
         Self::FuaOverBuffered,

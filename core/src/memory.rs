@@ -6,7 +6,7 @@ use crate::config::{Config, Hints};
 use crate::device::Geometry;
 use crate::error::Error;
 use crate::format::layout::Layout;
-use crate::format::superblock::Superblock;
+use crate::format::superblock::{ALIGN_SHIFT_MAX, Superblock};
 use crate::keydir::{ShardMeta, Slot, shards_for, slots_for};
 use crate::pool::PageTable;
 
@@ -116,9 +116,13 @@ pub fn plan(config: &Config, geometry: &Geometry) -> Result<Superblock, Error> {
         return fail("capacity", "large enough for four segments and two superblocks");
     }
     // 36 bits of the keydir count units of the alignment.
+    let log_bytes = u64::from(segments_max) * u64::from(segment_bytes);
     let mut align_shift = 0;
-    while (geometry.capacity_max >> align_shift) >= 1 << 36 {
+    while (log_bytes >> align_shift) > 1 << 36 {
         align_shift += 1;
+    }
+    if align_shift > ALIGN_SHIFT_MAX {
+        return fail("capacity_max", "at most 1 TiB");
     }
     let record_bytes_max = (segment_bytes / 8).min(32 << 10).min(12 * config.page_bytes);
     let key_bytes_max =

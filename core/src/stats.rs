@@ -42,7 +42,7 @@ pub struct Stats {
     pub format_version: u16,
     /// The session, as written to the medium by those that write.
     pub boot: Boot,
-    /// The sequence that the next write takes.
+    /// The newest sequence that was given out.
     pub seq: Seq,
     /// Everything up to here is durable.
     pub durable_seq: Seq,

@@ -4,9 +4,13 @@
 //! crate holds the choices that suit a machine with an operating system, so that the command line
 //! and other programs make the same ones.
 
+mod checksums;
+
 use std::io;
 
 use emberkv_core::{Config, Geometry};
+
+pub use checksums::host_checksums;
 
 /// Bytes of the buffer pool where the user did not choose: enough that writes are handed over in
 /// long runs, small enough for any machine that runs Linux.
@@ -30,6 +34,16 @@ const FRAMES_MIN: u64 = 64;
 
 /// Fewest keys, so that the smallest store is still usable.
 const KEYS_MIN: u64 = 1024;
+
+/// Largest segment that is chosen without need: above it nothing is gained on any disk measured.
+const SEGMENT_BYTES_USUAL: u64 = 4 << 20;
+
+/// Smallest segment that is chosen, in commit units: below it headers and footers cost too much.
+const SEGMENT_UNITS_MIN: u64 = 32;
+
+/// Most segments of a store: their bitmap, 2 KiB, lies in each segment's header, which must fit a
+/// page.
+const SEGMENTS_MAX: u64 = 1 << 14;
 
 /// What a host gives a store: the inputs of [`host_config`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +71,9 @@ impl HostLimits {
 ///   records of 32 bytes. On a machine with 24 GiB that is 230 million keys. The arena comes zeroed
 ///   from the operating system and is committed page by page as keys arrive, so a large limit costs
 ///   address space, not memory;
-/// * longest key: 4096 bytes, so that any path is a key.
+/// * longest key: 4096 bytes, so that any path is a key;
+/// * segments: as [`segment_bytes_for`] says;
+/// * checksums: [`host_checksums`].
 ///
 /// The seed stays zero: before formatting, set it from [`random_seed`].
 ///
@@ -93,8 +109,35 @@ pub fn host_config(geometry: &Geometry, limits: &HostLimits) -> Config {
         frames: u32::try_from(frames).unwrap_or(u32::MAX),
         keys_max: u32::try_from(keys).unwrap_or(u32::MAX),
         key_bytes_max: KEY_BYTES_MAX,
+        segment_bytes: segment_bytes_for(
+            geometry.capacity,
+            geometry.capacity_max,
+            geometry.commit_unit(),
+        ),
+        checksums: host_checksums(),
         ..Config::default()
     }
+}
+
+/// The segment size of a new store of `capacity` bytes that may grow to `capacity_max`: at most 4 MiB
+/// and enough of them (256 in the end, 8 at the start); larger only where there would be more than
+/// 16,384.
+///
+/// ```
+/// use emberkv::segment_bytes_for;
+///
+/// assert_eq!(segment_bytes_for(4 << 20, 4 << 20, 4096), 128 << 10);
+/// assert_eq!(segment_bytes_for(4 << 20, 1 << 30, 4096), 512 << 10);
+/// assert_eq!(segment_bytes_for(64 << 20, 64 << 30, 4096), 4 << 20);
+/// assert_eq!(segment_bytes_for(64 << 20, 1 << 40, 4096), 64 << 20);
+/// ```
+#[must_use]
+pub fn segment_bytes_for(capacity: u64, capacity_max: u64, commit_unit: u32) -> u32 {
+    let wanted = (capacity_max / 256).min(capacity / 8).clamp(1, SEGMENT_BYTES_USUAL);
+    let smallest = SEGMENT_UNITS_MIN * u64::from(commit_unit);
+    let bytes = (1 << wanted.ilog2()).max(smallest).max(capacity_max.div_ceil(SEGMENTS_MAX));
+    // The format knows no larger ones.
+    bytes.checked_next_power_of_two().unwrap_or(u64::MAX).min(1 << 30) as u32
 }
 
 /// 32 bytes from the operating system's random source: the identity and the hash secret of a new

@@ -22,7 +22,15 @@ fn images_wanted() -> u64 {
 }
 
 fn campaign(images: u64, bug: Option<&'static str>) -> Campaign {
-    Campaign { seed: 1, workers: 2, images, time: Duration::from_secs(3600), bug, profile: None }
+    Campaign {
+        seed: 1,
+        workers: 2,
+        images,
+        time: Duration::from_secs(3600),
+        bug,
+        profile: None,
+        ignore: "",
+    }
 }
 
 #[test]

@@ -69,10 +69,10 @@ fn many_keys_behave_like_a_map_through_reopens() {
     for (index, profile) in PROFILES.iter().enumerate() {
         let setup = Setup {
             profile: *profile,
-            segment_bytes: 65536,
-            segments: 24,
-            page_bytes: 4096,
-            frames: 32,
+            segment_bytes: profile.max_transfer * 16,
+            segments: 40,
+            page_bytes: profile.max_transfer.min(4096),
+            frames: 128,
             hints: index % 2 == 0,
             bug: None,
         };

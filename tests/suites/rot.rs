@@ -8,7 +8,7 @@ use emberkv_tests::sim::canaries::{every_byte, rot_tapes};
 use emberkv_tests::sim::profile::Setup;
 use emberkv_tests::sim::rot::{Rot, RotCounts, campaign};
 
-fn run(what: &str, damages: impl Fn(&Setup) -> Vec<Rot>) -> RotCounts {
+fn run(what: &str, damages: impl Fn(&Setup, u32) -> Vec<Rot>) -> RotCounts {
     let mut total = RotCounts::default();
     for tape in rot_tapes() {
         match campaign::<Ember>(&tape, None, &damages) {
@@ -28,16 +28,16 @@ fn run(what: &str, damages: impl Fn(&Setup) -> Vec<Rot>) -> RotCounts {
 #[test]
 fn every_flipped_byte_is_noticed_or_harmless() {
     let stride = if cfg!(debug_assertions) { 61 } else { 1 };
-    let total = run("bytes", |setup| every_byte(setup.geometry().capacity as u32, stride));
+    let total = run("bytes", |setup, _| every_byte(setup, stride));
     assert!(total.refused + total.detected > 0 && total.unharmed > 0);
 }
 
 #[test]
 fn every_wiped_segment_is_noticed_or_harmless() {
-    let total = run("segments", |setup| {
+    let total = run("segments", |setup, first_segment| {
         let (capacity, step) = (setup.geometry().capacity as u32, setup.segment_bytes);
-        let mut all = Vec::new();
-        for start in (0..capacity).step_by(step as usize / 2) {
+        let mut all = vec![Rot::Fill { start: 0, end: first_segment / 2, byte: 0 }];
+        for start in (first_segment..capacity).step_by(step as usize) {
             for byte in [0, 0xff, 0x5a] {
                 all.push(Rot::Fill { start, end: capacity.min(start + step), byte });
             }
@@ -50,6 +50,6 @@ fn every_wiped_segment_is_noticed_or_harmless() {
 #[test]
 fn a_device_that_was_cut_short_is_noticed() {
     let total =
-        run("cuts", |setup| (1..setup.segments).map(|segments| Rot::Cut { segments }).collect());
+        run("cuts", |setup, _| (1..setup.segments).map(|segments| Rot::Cut { segments }).collect());
     assert_eq!(total.unharmed + total.detected + total.excused, 0, "{total:?}");
 }

@@ -24,8 +24,10 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
     }
 
     async fn put_chunked(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<D::Error>> {
-        let begun = self.engine.begin_stream(key, value.len() as u64, StreamSource::Slice);
-        let mut stream = begun.map_err(|error| self.translate(error))?;
+        let mut stream = drive!(
+            self,
+            self.engine.poll_begin_stream(key, value.len() as u64, StreamSource::Slice)
+        );
         let result = self.append_chunks(&mut stream, key, value).await;
         if result.is_err() {
             self.engine.abort_stream(&stream);
@@ -55,8 +57,8 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         bytes: u64,
         mut fill: impl FnMut(&mut [u8]) -> bool,
     ) -> Result<(), Error<D::Error>> {
-        let begun = self.engine.begin_stream(key, bytes, StreamSource::Reader);
-        let mut stream = begun.map_err(|error| self.translate(error))?;
+        let mut stream =
+            drive!(self, self.engine.poll_begin_stream(key, bytes, StreamSource::Reader));
         let result = self.append_filled(&mut stream, key, &mut fill).await;
         if result.is_err() {
             self.engine.abort_stream(&stream);

@@ -58,7 +58,7 @@ impl Engine<'_> {
         let kind = RecordKind::of_entry(kind);
         let record = NewRecord { kind, key, value };
         let log_bytes = self.staged.log_bytes + self.port.layout.aligned(record.record_bytes());
-        let most = self.batch_bytes_max - GROUP_HEADER_BYTES - GROUP_TRAILER_BYTES;
+        let most = self.batch_room(self.staged.records + 1);
         if log_bytes > most || self.staged.records >= u32::from(u16::MAX) {
             return Err(Error::BatchTooLarge { max: most });
         }
@@ -69,7 +69,8 @@ impl Engine<'_> {
         }
         let bytes = ITEM_BYTES + record.record_bytes() - RECORD_HEADER_BYTES;
         if self.port.pool.available() < bytes / (self.port.layout.page_bytes() - LINK_BYTES) + 2 {
-            return Ok(self.reserve_frames(bytes));
+            self.freeze_some();
+            return Ok(Poll::Pending);
         }
         let mut item = [0; ITEM_BYTES as usize];
         put(&mut item, 0, &[kind as u8, 0]);
@@ -82,6 +83,16 @@ impl Engine<'_> {
         self.staged.new_keys = new_keys;
         self.staged.log_bytes = log_bytes;
         Ok(Poll::Ready(()))
+    }
+
+    /// Most bytes of `records` records in one batch: what an empty segment has room for beside their hints.
+    fn batch_room(&self, records: u32) -> u32 {
+        let layout = &self.port.layout;
+        let empty = self.data_limit() - layout.data_start - layout.align;
+        empty
+            .saturating_sub(self.hints.reserve_empty(records))
+            .min(self.batch_bytes_max)
+            .saturating_sub(GROUP_HEADER_BYTES + GROUP_TRAILER_BYTES)
     }
 
     fn stage_bytes(&mut self, mut bytes: &[u8]) {
@@ -195,7 +206,7 @@ impl Engine<'_> {
         self.write_zeros(round_up(self.head.position, self.port.layout.align));
         group.count += 1;
         self.head.group = Some(group);
-        self.next_seq = Seq(seq.0 + 1);
+        self.next_seq = self.next_seq.max(Seq(seq.0 + 1));
         self.head.seq_max = seq;
         let record_bytes = RECORD_HEADER_BYTES + body;
         self.hints.add(

@@ -32,6 +32,7 @@ pub struct CheckSummary {
 pub(crate) struct CheckState {
     index: u32,
     stage: Stage,
+    entered: Option<SegmentId>,
     scan: Option<Scan>,
     search: Option<Search>,
     pub(crate) summary: CheckSummary,
@@ -98,6 +99,14 @@ impl Engine<'_> {
         &mut self,
         segment: SegmentId,
     ) -> Result<Poll<Option<(Offset, Damage)>>, Error> {
+        if self.check.entered != Some(segment) {
+            // A page that was appended to never held the slots that share it: read them from the medium.
+            self.check.entered = Some(segment);
+            for offset in [0, self.port.layout.data_end, self.port.layout.mark_start] {
+                let page = self.port.layout.page_at(segment, Offset(offset));
+                self.port.pool.forget_clean(page);
+            }
+        }
         let whole = !self.slot_is_readable(segment, Offset(0))
             || ready!(self.poll_header(HeaderPlace::Own(segment))?)
                 .is_some_and(|header| Some(header.open_seq) == self.segments.open_seq(segment));
@@ -111,15 +120,18 @@ impl Engine<'_> {
         segment: SegmentId,
     ) -> Result<Poll<Option<(Offset, Damage)>>, Error> {
         let footer = ready!(self.poll_footer(segment)?);
-        // A segment that was left after a failed write, or by a recovery without room, has none; its successor tells its
-        // end. Only where a footer claims to be there can it be damaged: its magic stands, its checksum does not.
+        // Where a write failed there may be none, and on flash half of one that cannot be written again: the successor's
+        // header tells the end all the same.
         let offset = Offset(self.port.layout.data_end);
         let frame = ready!(self.port.resident(self.port.layout.page_at(segment, offset), 1)?);
         let at = self.port.layout.in_page(offset) as usize;
         let blank =
             self.port.pool.frame(frame)[at..at + 8].iter().all(|&byte| byte == 0 || byte == 0xff);
         self.check.stage = Stage::Groups;
-        Ok(Poll::Ready((footer.is_none() && !blank).then_some((offset, Damage::Footer))))
+        Ok(Poll::Ready(
+            (footer.is_none() && !blank && !self.port.caps.needs_erase)
+                .then_some((offset, Damage::Footer)),
+        ))
     }
 
     fn check_groups(
@@ -128,12 +140,16 @@ impl Engine<'_> {
     ) -> Result<Poll<Option<(Offset, Damage)>>, Error> {
         let context = self.scan_context();
         if self.check.scan.is_none() {
-            let Some(header) = ready!(self.poll_any_header(segment)?) else {
-                self.next_checked();
-                return Ok(Poll::Ready(None));
+            let incarnation = if segment == self.head.segment {
+                (segment, self.head.open_seq, self.head.header_boot)
+            } else {
+                let Some(header) = ready!(self.poll_any_header(segment)?) else {
+                    self.next_checked();
+                    return Ok(Poll::Ready(None));
+                };
+                (segment, header.open_seq, header.boot)
             };
             let start = Offset(self.port.layout.data_start);
-            let incarnation = (segment, header.open_seq, header.boot);
             self.check.scan = Some(Scan::new(incarnation, start, Verify::Records));
         }
         // Before this session appends, the log ends where recovery cut it.

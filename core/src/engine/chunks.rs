@@ -107,14 +107,15 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// `KeySize`, `ValueTooLarge`, `KeydirFull`, `PoolExhausted`, `Poisoned`, `ReadOnly`.
-    pub fn begin_stream(
+    pub fn poll_begin_stream(
         &mut self,
         key: &[u8],
         bytes: u64,
         source: StreamSource,
-    ) -> Result<StreamIn, Error> {
-        self.check_writable()?;
+    ) -> Result<Poll<StreamIn>, Error> {
         self.check_key(key)?;
+        // The value's id is a sequence number: this session's numbering must be durable before one is given out.
+        ready!(self.poll_writable()?);
         let most = self.port.layout.record_bytes_max - RECORD_HEADER_BYTES - CHUNK_KEY_BYTES as u32;
         let mut chunk_bytes = most;
         let max = STREAM_BYTES_MAX;
@@ -137,7 +138,7 @@ impl Engine<'_> {
             return Err(Error::KeydirFull { capacity: u64::from(self.keydir.capacity()) });
         }
         self.next_seq = Seq(value_id + 1);
-        Ok(stream)
+        Ok(Poll::Ready(stream))
     }
 
     /// The frames that a reader fills with the next chunk.
@@ -161,6 +162,7 @@ impl Engine<'_> {
     ) -> Result<Poll<()>, Error> {
         // The record's bytes come out of the pool and go into it: encode with a piece at a time on the stack.
         let Some((first, _)) = stream.bounce else { return Err(Error::Stream) };
+        ready!(self.poll_doomed()?);
         let fingerprint = self.chunk_fingerprint(stream.value_id, stream.written);
         self.check_writable()?;
         self.keydir.ensure_room(&fingerprint)?;
@@ -200,7 +202,8 @@ impl Engine<'_> {
         self.write_zeros(self.port.layout.aligned(self.head.position));
         group.count += 1;
         self.head.group = Some(group);
-        self.next_seq = Seq(seq.0 + 1);
+        // Identities of values are taken from the same counter, ahead of the open group's records.
+        self.next_seq = self.next_seq.max(Seq(seq.0 + 1));
         self.head.seq_max = seq;
         let record_bytes = RECORD_HEADER_BYTES + key.len() as u32 + bytes;
         self.hints.add(

@@ -14,7 +14,7 @@ use crate::config::{Access, Config};
 use crate::device::{Caps, Geometry};
 use crate::error::Error;
 use crate::format::checksum::Checksums;
-use crate::format::group::Seeds;
+use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, Seeds};
 use crate::format::layout::Layout;
 use crate::format::superblock::Superblock;
 use crate::keydir::{Growth, Keydir};
@@ -141,10 +141,24 @@ impl<'m> Engine<'m> {
             digest: 0,
             resumption: Resumption::Done,
         });
+        let hints = HintBuffer::new(memory.hints, layout.hint_groups_max);
+        let tail_reserve = layout.padded(crate::log::RESUME_GROUP_BYTES) + layout.commit_unit;
+        // Otherwise a record would look for room in one empty segment after the other.
+        let record_room = layout.aligned(layout.record_bytes_max)
+            + GROUP_HEADER_BYTES
+            + GROUP_TRAILER_BYTES
+            + layout.align
+            + hints.reserve_empty(1);
+        if layout.data_start + record_room + tail_reserve > layout.data_end {
+            return Err(Error::Config {
+                field: "segment_bytes",
+                want: "larger: a record does not fit beside the header and the footer",
+            });
+        }
         Ok(Self {
             segments: Segments::new(memory.segments, layout.segments_in(geometry.capacity)),
             order: memory.order,
-            hints: HintBuffer::new(memory.hints, layout.hint_groups_max),
+            hints,
             port: Port::new(pool, layout, limits),
             keydir,
             head,
@@ -176,7 +190,7 @@ impl<'m> Engine<'m> {
             batch_bytes_max: (dirty_max / 2 * page_bytes)
                 .min(layout.segment_bytes / 2)
                 .max(group_bytes_max),
-            tail_reserve: layout.padded(crate::log::RESUME_GROUP_BYTES) + layout.commit_unit,
+            tail_reserve,
             reading: Reading::default(),
             staged: Staged::default(),
             closed: false,

@@ -109,6 +109,8 @@ pub(crate) struct Port<'m> {
     ops: Deque<Pending, QUEUE_MAX>,
     read: Option<PageRead>,
     next_id: u64,
+    /// A write or a flush failed: of what is queued nothing is started, until it is taken back.
+    halted: bool,
     read_fault: Option<(PageId, DeviceErrorKind)>,
     /// Pages that a failed read of several pages touched: they are read one by one.
     careful: Option<(PageId, PageId)>,
@@ -133,12 +135,15 @@ impl<'m> Port<'m> {
             caps: limits.caps,
             write_bytes_max: limits
                 .max_transfer
-                .min(page_bytes * super::ops::WRITE_FRAMES_MAX as u32),
+                .min(page_bytes * super::ops::WRITE_FRAMES_MAX as u32)
+                / layout.commit_unit
+                * layout.commit_unit,
             read_frames_max: (limits.max_transfer / page_bytes).clamp(1, 64),
             piece_bytes: layout.commit_unit.max(limits.read_unit),
             ops: Deque::new(),
             read: None,
             next_id: 1,
+            halted: false,
             read_fault: None,
             careful: None,
             raw: None,
@@ -209,6 +214,9 @@ impl<'m> Port<'m> {
                 kind: OpKind::Read { address, first: read.first, start: at, bytes },
             });
         }
+        if self.halted {
+            return None;
+        }
         let mut all_before_done = true;
         for pending in &mut self.ops {
             let done = matches!(pending.progress, Progress::Done(_));
@@ -262,9 +270,15 @@ impl<'m> Port<'m> {
         self.ops.iter().any(|pending| pending.progress == Progress::InFlight)
     }
 
+    /// Starts no more operations but reads: what is queued relies on one that failed.
+    pub(crate) fn halt(&mut self) {
+        self.halted = true;
+    }
+
     /// Takes back every operation that was not finished; the frames of slots are released.
     pub(crate) fn cancel_all(&mut self) {
         assert!(!self.in_flight(), "nothing in flight is cancelled");
+        self.halted = false;
         while let Some(pending) = self.ops.pop_front() {
             if let Purpose::Header(frame) | Purpose::Copy(frame) = pending.purpose {
                 self.pool.release(frame);
@@ -390,6 +404,10 @@ impl<'m> Port<'m> {
                 });
             }
             (Err(_), None) => self.fail_or_blank(&read, result),
+            // Only what the medium itself calls lost may count as torn: any other reason may pass.
+            (Err(kind), Some(_)) if kind != DeviceErrorKind::Uncorrectable => {
+                self.fail_read(&read, result);
+            }
             (result, Some(at)) => {
                 if result.is_err() {
                     let piece = at as usize..(at + self.piece_bytes) as usize;

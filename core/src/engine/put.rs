@@ -29,7 +29,9 @@ impl Engine<'_> {
     /// Most bytes of a value that lies in one record with this key.
     #[must_use]
     pub fn single_value_max(&self, key: &[u8]) -> usize {
-        self.port.layout.record_bytes_max as usize - RECORD_HEADER_BYTES as usize - key.len()
+        let most = self.port.layout.record_bytes_max as usize - RECORD_HEADER_BYTES as usize;
+        // A key that is too long is refused behind this.
+        most.saturating_sub(key.len())
     }
 
     /// What scanning groups needs to know.

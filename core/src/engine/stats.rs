@@ -2,7 +2,9 @@
 
 use super::core_state::{Engine, Health};
 use crate::format::superblock::VERSION;
+use crate::log::Resumption;
 use crate::stats::Stats;
+use crate::types::Seq;
 
 impl Engine<'_> {
     /// What the store looks like now.
@@ -39,7 +41,11 @@ impl Engine<'_> {
             record_bytes_max: layout.record_bytes_max,
             format_version: VERSION,
             boot: self.boot,
-            seq: self.next_seq,
+            seq: if self.head.resumption == Resumption::Needed {
+                self.published_seq
+            } else {
+                Seq(self.next_seq.0 - 1)
+            },
             durable_seq: self.durable_seq,
             opened_by_hints: self.recovery.by_hints,
             opened_by_scan: self.recovery.by_scan,

@@ -95,7 +95,7 @@ pub fn decode_footer(
     let hint_groups = u16_at(slot, 22);
     let list = slot.get(LIST_AT..LIST_AT + 8 * usize::from(hint_groups))?;
     let sum = (sums.crc64)((sums.crc64)(seed(segment, sums, store_id), &slot[..CHECKSUM_AT]), list);
-    if sum != u64_at(slot, CHECKSUM_AT) {
+    if sum != u64_at(slot, CHECKSUM_AT) || u64_at(slot, 8) == 0 {
         return None;
     }
     let header = SegmentHeader {

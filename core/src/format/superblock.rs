@@ -9,6 +9,7 @@
 
 use super::bytes::{array16_at, put, u8_at, u16_at, u32_at, u64_at};
 use super::checksum::Checksums;
+use super::group::GROUP_HEADER_BYTES;
 use crate::error::Error;
 
 /// Bytes of an encoded superblock.
@@ -21,7 +22,11 @@ pub const VERSION: u16 = 1;
 pub const STRIDE_MIN: u32 = 4096;
 /// The largest distance of the copies that open looks for when the first one is damaged.
 pub const STRIDE_MAX: u32 = 1 << 20;
+/// Records lie at multiples of 16 bytes at most: the first one of a group follows its header of 16 bytes.
+pub const ALIGN_SHIFT_MAX: u8 = 4;
 const CHECKSUM_AT: usize = 120;
+
+const _: () = assert!(GROUP_HEADER_BYTES == 1 << ALIGN_SHIFT_MAX);
 
 /// Identity and geometry of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +132,8 @@ impl Superblock {
         if !(STRIDE_MIN..=STRIDE_MAX).contains(&self.stride) || !self.stride.is_power_of_two() {
             return fail("superblock stride", "a power of two from 4 KiB to 1 MiB");
         }
-        if self.align_shift > 12 || (1u32 << self.align_shift) > self.commit_unit {
-            return fail("superblock align_shift", "at most the commit unit");
+        if self.align_shift > ALIGN_SHIFT_MAX || (1u32 << self.align_shift) > self.commit_unit {
+            return fail("superblock align_shift", "0 to 4, and at most the commit unit");
         }
         if self.key_bytes_max == 0
             || self.record_bytes_max > self.segment_bytes / 8

@@ -94,7 +94,7 @@ impl Engine<'_> {
     }
 
     /// Lets the device have what it can get, so that frames become clean.
-    fn freeze_some(&mut self) {
+    pub(crate) fn freeze_some(&mut self) {
         if self.port.is_idle() {
             self.close_group(GroupEnd::Adjacent);
             self.issue_up_to(round_down(self.head.position, self.port.layout.page_bytes()));
@@ -299,6 +299,18 @@ impl Engine<'_> {
     pub(crate) fn append_hints(&mut self) -> Result<Poll<()>, Error> {
         let bytes = self.hints.waiting().len() as u32;
         if bytes == 0 {
+            return Ok(Poll::Ready(()));
+        }
+        // The trailer of the open group, the hint group, an empty group that pads: three alignments, one padding. It is
+        // less than what appends leave free (`data_limit` and the reserve of hints), so only a resumed log can lack it.
+        let groups = 2 * (GROUP_HEADER_BYTES + GROUP_TRAILER_BYTES)
+            + GROUP_TRAILER_BYTES
+            + RECORD_HEADER_BYTES
+            + 3 * self.port.layout.align
+            + self.port.layout.commit_unit;
+        if self.head.position + bytes + groups > self.port.layout.data_end {
+            // A session resumed the log where only its end was left: the segment will be scanned.
+            self.hints.give_up();
             return Ok(Poll::Ready(()));
         }
         let whole = GROUP_HEADER_BYTES + RECORD_HEADER_BYTES + bytes + 2 * GROUP_TRAILER_BYTES;

@@ -139,11 +139,13 @@ impl Engine<'_> {
         if self.failed != Some(FailedLog::Header) {
             self.failed = Some(failed);
         }
+        self.port.halt();
     }
 
     /// Nothing is written any more; what is not durable is not shown any more.
     pub(crate) fn poison(&mut self) {
         self.health = Health::Poisoned;
+        self.port.halt();
     }
 
     /// The newest sequence that readers see. Pass it to [`poll_sync`](Self::poll_sync).

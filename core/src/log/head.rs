@@ -57,6 +57,8 @@ pub(crate) struct Head {
     pub(crate) role: Role,
     pub(crate) cut: Option<Cut>,
     pub(crate) seeds: Seeds,
+    /// Where this session began to append.
+    pub(crate) start: u32,
     pub(crate) position: u32,
     pub(crate) issued: u32,
     pub(crate) written: u32,
@@ -76,6 +78,8 @@ pub(crate) struct Head {
     /// A flush covered the mark: single durable writes may follow.
     pub(crate) mark_durable: bool,
     pub(crate) resumption: Resumption,
+    /// Its footer and mark slots may be written.
+    pub(crate) sealable: bool,
 }
 
 /// What a head starts with.
@@ -101,6 +105,7 @@ impl Head {
             role: Role::User,
             cut: start.cut,
             seeds: start.seeds,
+            start: start.position,
             position: start.position,
             issued: start.position,
             written: start.position,
@@ -116,6 +121,7 @@ impl Head {
             mark: MarkState::Unissued,
             mark_durable: false,
             resumption: start.resumption,
+            sealable: true,
         }
     }
 

@@ -56,10 +56,16 @@ impl<'m> HintBuffer<'m> {
 
     /// Bytes of the segment that hint groups will need, with `more` records yet to come.
     pub(crate) fn reserve(&self, more: u32) -> u32 {
-        if !self.is_kept() {
-            return 0;
-        }
-        let bytes = self.used as u32 + (more + 2) * HINT_BYTES as u32;
+        if self.is_kept() { self.reserve_behind(self.used as u32, more) } else { 0 }
+    }
+
+    /// The same for a segment that has no records yet.
+    pub(crate) fn reserve_empty(&self, more: u32) -> u32 {
+        if self.bytes.len() >= 8 * HINT_BYTES { self.reserve_behind(0, more) } else { 0 }
+    }
+
+    fn reserve_behind(&self, used: u32, more: u32) -> u32 {
+        let bytes = used + (more + 2) * HINT_BYTES as u32;
         let groups = 1 + bytes / (self.bytes.len() as u32 - 2 * HINT_BYTES as u32);
         // Each group: header, record header, trailer, a repeated group start and alignment.
         bytes + groups * (64 + HINT_BYTES as u32)

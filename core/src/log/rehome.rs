@@ -47,8 +47,9 @@ impl Engine<'_> {
         self.covered = None;
         self.growing = false;
         let from = match failed {
-            FailedLog::Groups => self.head.safe.end,
-            FailedLog::Header => self.port.layout.data_start,
+            // Before a resume group that failed lies the cut, and bytes of an earlier session: those do not move.
+            FailedLog::Groups => self.head.safe.end.max(self.head.start),
+            FailedLog::Header => self.head.start,
         };
         let pages = (self.head.position - from) / self.port.layout.page_bytes() + 6;
         self.rehomes += 1;
@@ -61,16 +62,20 @@ impl Engine<'_> {
         };
         self.failed = None;
         let cut = match failed {
-            FailedLog::Groups => Some(self.head.cut_at(self.head.safe)),
+            FailedLog::Groups => Some(self.seal(self.head.safe)),
             FailedLog::Header => self.head.cut,
         };
+        if failed == FailedLog::Header {
+            // Before the new header is encoded: it must not list a segment that has none.
+            self.segments.set_bad(self.head.segment);
+        }
+        // The flush behind the new header, and a write that ends where moving has got to, do not cover what is yet to move.
+        let published = core::mem::replace(&mut self.published_seq, self.durable_seq);
         let old = self.replace_head(target, cut);
         let stranded = Stranded { head: &old, from };
         self.move_groups(&stranded);
+        self.published_seq = published;
         self.forget_pages(&old, from);
-        if failed == FailedLog::Header {
-            self.segments.set_bad(old.segment);
-        }
         Ok(Poll::Ready(()))
     }
 
@@ -92,6 +97,9 @@ impl Engine<'_> {
         });
         let old = core::mem::replace(&mut self.head, placeholder);
         self.head.spare = spare;
+        // Where the header failed, the mark slot is that of the segment before, of which nothing is known here.
+        let known = cut.is_some_and(|cut| cut.segment == old.segment);
+        self.head.sealable = !self.port.caps.needs_erase || known && old.sealable;
         self.open_segment(target, cut);
         old
     }

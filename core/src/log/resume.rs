@@ -79,12 +79,16 @@ impl Engine<'_> {
 
     /// No room behind the cut: the log goes on in another segment, whose header records the cut.
     fn poll_resume_elsewhere(&mut self) -> Result<Poll<()>, Error> {
-        if self.port.room() < super::roll::ROLL_OPS || self.port.pool.available() < 3 {
+        if self.port.room() < super::roll::ROLL_OPS || self.port.pool.available() < 4 {
             return Ok(Poll::Pending);
         }
         let Some(next) = self.segments.next_free() else { return Err(Error::Full) };
-        let cut = self.head.cut_at(self.head.safe);
+        let cut = self.seal(self.head.safe);
         self.open_segment(next, Some(cut));
-        Ok(Poll::Ready(()))
+        // Its header names the boot: that must be durable before the first sequence is given out.
+        if !(self.port.caps.ordered && self.port.is_idle()) {
+            self.head.resumption = Resumption::Started;
+        }
+        Ok(Poll::Pending)
     }
 }

@@ -9,7 +9,7 @@
 
 use core::task::Poll;
 
-use super::head::{Head, HeadStart, Resumption};
+use super::head::{Boundary, Head, HeadStart, Resumption};
 use crate::canary::Canary;
 use crate::engine::{Engine, MarkState, OpKind, Purpose, ready};
 use crate::error::Error;
@@ -35,13 +35,23 @@ impl Engine<'_> {
             return Ok(Poll::Pending);
         }
         let Some(next) = self.segments.next_free() else { return Err(Error::Full) };
-        self.push_footer();
         self.clean_head();
-        let cut = self
-            .head
-            .cut_at(super::head::Boundary { end: self.head.position, digest: self.head.digest });
+        let end = Boundary { end: self.head.position, digest: self.head.digest };
+        let cut = self.seal(end);
         self.open_segment(next, Some(cut));
         Ok(Poll::Ready(()))
+    }
+
+    /// Queues the footer of the open segment, which ends at `end`, and answers the cut for the header of the next one.
+    pub(crate) fn seal(&mut self, end: Boundary) -> Cut {
+        if end.end != self.head.position || !self.hints.waiting().is_empty() {
+            // Hints that were kept speak of groups behind the end, or are not in the log.
+            self.hints.give_up();
+        }
+        if self.head.sealable {
+            self.push_footer(end);
+        }
+        self.head.cut_at(end)
     }
 
     /// Ready where there is a free segment beyond the reserve; grows the device where it can.
@@ -79,15 +89,14 @@ impl Engine<'_> {
         frame
     }
 
-    /// Queues the footer of the open segment, which ends at the position.
-    fn push_footer(&mut self) {
+    fn push_footer(&mut self, end: Boundary) {
         let frame = self.take_slot_frame();
         let (groups, records) = self.hints.summary();
         let footer = Footer {
             header: self.header_of_head(),
-            end: Offset(self.head.position),
+            end: Offset(end.end),
             records,
-            digest: self.head.digest,
+            digest: end.digest,
             seq_max: self.head.seq_max,
             hint_groups: groups.len() as u16,
         };
@@ -119,7 +128,7 @@ impl Engine<'_> {
         self.next_seq = Seq(open_seq.0 + 1);
         self.segments.open(next, open_seq);
         let seeds = self.scan_context().seeds(next, open_seq, self.boot);
-        let spare = self.head.spare.take();
+        let (spare, markable) = (self.head.spare.take(), self.head.sealable);
         self.head = Head::new(HeadStart {
             segment: next,
             open_seq,
@@ -143,7 +152,12 @@ impl Engine<'_> {
             self.push_flush();
         }
         self.covered = None;
-        self.push_mark();
+        if markable {
+            self.push_mark();
+        } else {
+            // No place for a second copy until this segment is sealed.
+            self.head.mark = MarkState::Issued;
+        }
     }
 
     /// Queues the copy of the head's header in its predecessor's mark slot.

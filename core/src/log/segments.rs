@@ -69,7 +69,7 @@ impl<'m> Segments<'m> {
     pub(crate) fn set_bad(&mut self, segment: SegmentId) {
         let word = &mut self.words[segment.0 as usize];
         self.free -= u32::from(word[0] == 0);
-        *word = [BAD, 0];
+        word[0] = BAD;
     }
 
     /// The next free segment, in turn, so that wear spreads.

@@ -233,6 +233,14 @@ impl<'m> Pool<'m> {
         }
     }
 
+    /// Forgets a page that nobody needs: it will be read again.
+    pub fn forget_clean(&mut self, page: PageId) {
+        let frame = self.table.find(page);
+        if frame.is_some_and(|frame| self.state[frame.0 as usize] & (PINS | DIRTY) == 0) {
+            self.forget(page);
+        }
+    }
+
     /// Keeps a bound frame in place until [`unpin`](Self::unpin).
     pub fn pin(&mut self, frame: FrameId) {
         let state = &mut self.state[frame.0 as usize];

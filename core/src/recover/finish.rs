@@ -40,7 +40,10 @@ impl Engine<'_> {
         loop {
             if let Some((head, next)) = self.recovery.orphans.head {
                 for index in next..head.count {
-                    self.keydir.set_mark(&self.chunk_fingerprint(head.value_id, index));
+                    // Behind a missing chunk nothing of the value can be read: a crafted count ends here.
+                    if !self.keydir.set_mark(&self.chunk_fingerprint(head.value_id, index)) {
+                        break;
+                    }
                 }
                 self.recovery.orphans.head = None;
             }
@@ -63,14 +66,34 @@ impl Engine<'_> {
         }
     }
 
+    fn poll_flush_read(&mut self) -> Result<Poll<()>, Error> {
+        if !self.recovery.flushed {
+            self.recovery.flushed = true;
+            self.push_flush();
+        }
+        if self.health == Health::Poisoned {
+            return Err(Error::Poisoned);
+        }
+        Ok(if self.port.is_idle() { Poll::Ready(()) } else { Poll::Pending })
+    }
+
     /// Resumes the head, unless the last session closed the store or this one only reads.
     pub(super) fn recover_resume(&mut self) -> Result<Poll<()>, Error> {
         let closed = self.recovery.index == 1 || self.cage.holds(Canary::NoRecoverFlush);
         if self.access == Access::ReadWrite && !closed {
+            // A resume group that could not be written moves first. What was read may still be in the device's cache, left by a program that died: it must be durable before a
+            // resume group speaks of it.
             ready!(self.poll_rehome()?);
-            ready!(self.poll_resume()?);
-            if self.head.resumption != Resumption::Done || !self.port.is_idle() {
-                return Ok(Poll::Pending);
+            ready!(self.poll_flush_read()?);
+            match self.poll_resume() {
+                // No place to write even that: the store can be read, and what is read is durable.
+                Err(Error::Full) => {}
+                result => {
+                    ready!(result?);
+                    if self.head.resumption != Resumption::Done || !self.port.is_idle() {
+                        return Ok(Poll::Pending);
+                    }
+                }
             }
         }
         self.durable_seq = self.published_seq;

@@ -113,7 +113,7 @@ impl Engine<'_> {
 
     fn note_header(&mut self, header: &SegmentHeader) {
         self.segments.open(header.segment, header.open_seq);
-        self.recovery.seq_max = self.recovery.seq_max.max(header.open_seq);
+        self.recovery.accept(header.open_seq);
         self.recovery.boot_max = self.recovery.boot_max.max(header.boot);
     }
 
@@ -124,8 +124,8 @@ impl Engine<'_> {
     /// Finds the newest segment that is proven. A header alone proves nothing: it may have reached the medium before the
     /// groups that its cut speaks of.
     pub(super) fn recover_newest(&mut self) -> Result<Poll<()>, Error> {
-        // Each turn settles one segment.
-        for _ in 0..=self.segments.count() {
+        // Each turn settles one segment, for good: a crafted mark that names a segment again and again ends here.
+        while self.recovery.index <= 2 * self.segments.count() {
             let Some(segment) = self.newest_segment() else {
                 return Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader));
             };
@@ -151,6 +151,7 @@ impl Engine<'_> {
                 self.recovery.repaired += 1;
                 self.recovery.newest.copy_in = Some(segment);
                 self.recovery.newest.header = Some(next);
+                self.recovery.index += 1;
                 continue;
             }
             if ready!(self.poll_proven(&header)?) {
@@ -159,6 +160,7 @@ impl Engine<'_> {
                 return Ok(Poll::Ready(()));
             }
             self.segments.release(segment);
+            self.recovery.index += 1;
             let copy_in = self.recovery.newest.copy_in;
             self.recovery.newest = NewestState { copy_in, ..NewestState::default() };
         }

@@ -29,6 +29,8 @@ pub(super) struct HintLoad {
     end: Offset,
     index: u16,
     loaded: u32,
+    /// Where the last record ends: records never overlap, so that their bytes together fit the segment.
+    behind: u32,
     body: Option<Body>,
 }
 
@@ -47,7 +49,7 @@ struct Body {
 impl HintLoad {
     pub(super) fn new(segment: SegmentId, footer: &Footer) -> Self {
         let (groups, records, end) = (footer.hint_groups, footer.records, footer.end);
-        Self { segment, groups, records, end, index: 0, loaded: 0, body: None }
+        Self { segment, groups, records, end, index: 0, loaded: 0, behind: 0, body: None }
     }
 }
 
@@ -186,6 +188,9 @@ impl Engine<'_> {
     ) -> Result<bool, Error> {
         match *hint {
             Hint::GroupStart { offset, first_seq } => {
+                if offset.0 < load.behind {
+                    return Ok(false);
+                }
                 body.record = Some((offset.0.saturating_add(GROUP_HEADER_BYTES), first_seq));
             }
             Hint::Record { fingerprint, record_bytes, kind } => {
@@ -195,9 +200,10 @@ impl Engine<'_> {
                     return Ok(false);
                 }
                 body.record = Some((next, Seq(seq.0.saturating_add(1))));
+                load.behind = next;
                 let address = self.port.layout.log_address(load.segment, Offset(offset));
                 let location = Location { address, record_bytes };
-                self.recovery.seq_max = self.recovery.seq_max.max(seq);
+                self.recovery.accept(seq);
                 self.load_entry(fingerprint, Entry { seq, location, kind })?;
                 load.loaded += 1;
             }

@@ -9,6 +9,7 @@ use super::hints::HintLoad;
 use super::scan::{Scan, ScanEvent};
 use super::search::{Search, SearchEnd};
 use crate::canary::Canary;
+use crate::config::Access;
 use crate::engine::{Engine, MarkState, ready};
 use crate::error::{Damage, Error};
 use crate::format::footer::{Footer, HintGroup, decode_footer};
@@ -16,8 +17,8 @@ use crate::format::group::GroupKind;
 use crate::format::parser::Verify;
 use crate::format::segment::{Cut, SegmentHeader};
 use crate::keydir::{Entry, Outcome};
-use crate::log::{Boundary, Head, HeadStart, Resumption};
-use crate::types::{Fingerprint, Location, Offset, SegmentId, Seq};
+use crate::log::{Boundary, Head, HeadStart, RESUME_GROUP_BYTES, Resumption};
+use crate::types::{Boot, Fingerprint, Location, Offset, SegmentId, Seq};
 
 /// Entries that go into the keydir at once, so that their cache misses overlap.
 const BATCH: usize = 16;
@@ -99,7 +100,10 @@ impl Engine<'_> {
     fn poll_recorded_end(&mut self, segment: SegmentId) -> Result<Poll<Cut>, Error> {
         let successor = SegmentId(self.order[self.recovery.index as usize + 1]);
         let header = ready!(self.poll_any_header(successor)?);
-        let cut = header.and_then(|header| header.cut).filter(|cut| cut.segment == segment);
+        let data_end = self.port.layout.data_end;
+        let cut = header
+            .and_then(|header| header.cut)
+            .filter(|cut| cut.segment == segment && cut.end.0 <= data_end);
         let open_seq = self.segments.open_seq(segment);
         match cut.filter(|cut| Some(cut.open_seq) == open_seq) {
             Some(cut) => Ok(Poll::Ready(cut)),
@@ -138,7 +142,7 @@ impl Engine<'_> {
             && footer.end == end.end
             && footer.digest == end.digest
         {
-            self.recovery.seq_max = self.recovery.seq_max.max(footer.seq_max);
+            self.recovery.accept(footer.seq_max);
             if footer.records != u32::MAX {
                 self.recovery.load.mode = Mode::Hints(HintLoad::new(segment, &footer));
                 return Ok(Poll::Ready(()));
@@ -187,7 +191,7 @@ impl Engine<'_> {
                         .first_seq
                         .0
                         .saturating_add(u64::from(group.trailer.count)));
-                    self.recovery.seq_max = self.recovery.seq_max.max(seq);
+                    self.recovery.accept(seq);
                     if let Some(resume) = resume {
                         self.recovery.boot_max = self.recovery.boot_max.max(resume.boot);
                     }
@@ -289,8 +293,30 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// Whether the footer and mark slots of a segment may be written: an interrupted session may have done so already, and
+    /// what needs erase is not written twice.
+    fn poll_sealable(&mut self, segment: SegmentId) -> Result<Poll<bool>, Error> {
+        let (true, Some(erased)) = (self.port.caps.needs_erase, self.port.caps.erased) else {
+            return Ok(Poll::Ready(!self.port.caps.needs_erase));
+        };
+        let layout = self.port.layout;
+        let mut at = layout.data_end;
+        while at < layout.segment_bytes {
+            let page = layout.page_at(segment, Offset(at));
+            let frame = ready!(self.port.resident(page, 2)?);
+            let bytes = &self.port.pool.frame(frame)[layout.in_page(Offset(at)) as usize..];
+            if bytes.iter().any(|&byte| byte != erased) {
+                return Ok(Poll::Ready(false));
+            }
+            at += bytes.len() as u32;
+        }
+        Ok(Poll::Ready(true))
+    }
+
     /// The head, where the newest segment ends.
     pub(super) fn recover_tail(&mut self) -> Result<Poll<()>, Error> {
+        let segment = SegmentId(self.order[self.recovery.hinted.saturating_sub(1) as usize]);
+        let sealable = ready!(self.poll_sealable(segment)?);
         let mode = core::mem::take(&mut self.recovery.load.mode);
         let (Mode::Ended(scan, search), Some(header)) = (mode, self.recovery.load.header) else {
             return Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader));
@@ -305,22 +331,32 @@ impl Engine<'_> {
         let mut safe = Boundary { end: cut.0, digest: scan.digest };
         let blank_from = search.as_ref().map_or(cut.0, |search| search.blank_from);
         let mut position = layout.padded(cut.0);
+        if let (Some((GroupKind::Resume, at)), Some(resume)) = (scan.last, scan.last_resume) {
+            // Nothing came behind the resume group, so the log still ends where it says. The new one takes the other of two
+            // places behind that end: crashes in a row inside open use no more space, and the older one stands, with its
+            // boot and its sequence, until the newer one is whole.
+            safe = Boundary { end: resume.cut.0, digest: resume.digest };
+            let first = layout.padded(resume.cut.0);
+            let second = first + layout.padded(RESUME_GROUP_BYTES);
+            if !self.port.caps.needs_erase {
+                position = if at.0 == first { second } else { first };
+            }
+        }
         if self.port.caps.needs_erase {
             position = position.max(blank_from);
-        } else if let (Some((GroupKind::Resume, at)), Some(resume)) = (scan.last, scan.last_resume)
-        {
-            // Nothing came behind the resume group: its session is taken back, and this one stands in its place, so that
-            // crashes in a row inside open use no space.
-            position = at.0;
-            safe = Boundary { end: resume.cut.0, digest: resume.digest };
         }
         self.recovery.boot_max = self.recovery.boot_max.max(scan.boot);
-        self.boot.0 = self.recovery.boot_max.0.checked_add(1).ok_or(Error::Exhausted)?;
+        let boot = self.recovery.boot_max.0.checked_add(1);
+        self.boot = Boot(boot.unwrap_or(u32::MAX));
         if self.cage.holds(Canary::IncarnationReuse) {
             self.boot = self.recovery.boot_max;
         }
         let jumped = (self.recovery.seq_max.0 >> 32).checked_add(1).filter(|&jump| jump < 1 << 32);
-        self.next_seq = Seq(jumped.ok_or(Error::Exhausted)? << 32);
+        // A store that has no numbers left can still be read.
+        if self.access == Access::ReadWrite && (boot.is_none() || jumped.is_none()) {
+            return Err(Error::Exhausted);
+        }
+        self.next_seq = Seq(jumped.unwrap_or(0) << 32);
         if self.cage.holds(Canary::SeqReuse) {
             self.next_seq = Seq(self.recovery.seq_max.0 + 1);
         }
@@ -337,6 +373,7 @@ impl Engine<'_> {
         });
         self.head.safe = safe;
         self.head.spare = spare;
+        self.head.sealable = sealable;
         self.head.seeds = self.scan_context().seeds(scan.segment, scan.open_seq, self.boot);
         self.head.mark = self.recovery.newest.mark;
         if self.cage.holds(Canary::AppendAfterTorn) {
@@ -347,8 +384,8 @@ impl Engine<'_> {
             // A mark that may be half written cannot be written again.
             self.head.mark = MarkState::Issued;
         }
-        self.head.seq_max = self.recovery.seq_max;
-        self.published_seq = self.recovery.seq_max;
+        self.head.seq_max = self.recovery.accepted;
+        self.published_seq = self.recovery.accepted;
         self.recovery.load.header = None;
         self.recovery.hinted = u32::from(matches!(scan.last, Some((GroupKind::Close, _))));
         self.recovery.enter(Phase::Orphans);

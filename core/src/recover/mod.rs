@@ -44,7 +44,10 @@ pub(crate) struct Recovery {
     newest: NewestState,
     load: load::LoadState,
     orphans: finish::OrphanState,
+    /// Largest sequence that any valid bytes show, kept or cut off.
     seq_max: Seq,
+    /// Largest sequence of a header or group that counts.
+    accepted: Seq,
     boot_max: Boot,
     /// Segments whose header was read from another copy.
     pub(crate) repaired: u32,
@@ -54,6 +57,8 @@ pub(crate) struct Recovery {
     /// Segments opened by a scan, for statistics.
     pub(crate) by_scan: u32,
     first: Option<SegmentId>,
+    /// The head could not be resumed; what was read was flushed.
+    flushed: bool,
 }
 
 impl Default for Recovery {
@@ -65,17 +70,24 @@ impl Default for Recovery {
             load: load::LoadState::default(),
             orphans: finish::OrphanState::default(),
             seq_max: Seq(0),
+            accepted: Seq(0),
             boot_max: Boot(0),
             repaired: 0,
             hinted: 0,
             by_hints: 0,
             by_scan: 0,
             first: None,
+            flushed: false,
         }
     }
 }
 
 impl Recovery {
+    fn accept(&mut self, seq: Seq) {
+        self.accepted = self.accepted.max(seq);
+        self.seq_max = self.seq_max.max(seq);
+    }
+
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.index = 0;

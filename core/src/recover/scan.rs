@@ -169,7 +169,12 @@ impl Scan {
                 let kind = group.header.kind;
                 let resume = Resume::decode(&self.resume).filter(|_| kind == GroupKind::Resume);
                 if let Some(resume) = resume {
+                    // Of the two places for resume groups one may hold an older one, of a session that is over.
+                    if resume.boot <= self.boot {
+                        return Found::Event(ScanEvent::Bad);
+                    }
                     self.boot = resume.boot;
+                    self.digest = resume.digest;
                 }
                 self.last_resume = resume;
                 self.last = Some((kind, self.position));

@@ -1,12 +1,12 @@
 //! The decision behind the first place where no whole group is: torn or corrupt?
 //!
-//! Every commit unit behind that place X is looked at. A resume group there that records X as the end wins: the log goes on
-//! behind it. A whole group of this boot that was issued when the log was already durable beyond X proves that the bytes
+//! Every commit unit behind that place X is looked at. A resume group of a later boot that records an end up to X wins: the
+//! log goes on behind it. A whole group of this boot that was issued when the log was already durable beyond X proves that the bytes
 //! at X were acknowledged and are damaged. Otherwise X is a torn tail, cut silently.
 //!
 //! | behind X | end |
 //! |---|---|
-//! | resume group with cut = X | the log resumes there |
+//! | resume groups with cut <= X | the log resumes at the one of the newest boot |
 //! | resume group with cut > X | corrupt at X |
 //! | group with flushed > X | corrupt at X |
 //! | groups with flushed <= X, or nothing | torn at X |
@@ -41,7 +41,7 @@ pub(crate) struct Search {
     boot: Boot,
     nested: Option<Scan>,
     corrupt: bool,
-    resumed: Option<Offset>,
+    resumed: Option<(Boot, Offset)>,
     /// Largest sequence that any valid header behind the place may have given out.
     pub(crate) seq_max: Seq,
     pub(crate) boot_max: Boot,
@@ -101,7 +101,7 @@ impl Search {
             }
         }
         Ok(Poll::Ready(match self.resumed {
-            Some(at) if !context.cage.holds(Canary::ResumeAsCorrupt) => SearchEnd::Resumed(at),
+            Some((_, at)) if !context.cage.holds(Canary::ResumeAsCorrupt) => SearchEnd::Resumed(at),
             Some(_) => SearchEnd::Corrupt,
             None if context.cage.holds(Canary::StopAtFirstBad) => SearchEnd::Corrupt,
             None if context.cage.holds(Canary::RotAsTorn) => SearchEnd::Torn,
@@ -131,9 +131,10 @@ impl Search {
         match resume {
             Some(resume) => {
                 self.boot_max = self.boot_max.max(resume.boot);
-                if resume.cut == self.from {
-                    self.resumed = self.resumed.or(Some(Offset(self.at)));
-                } else if resume.cut > self.from {
+                // A cut before this place: what lies between was not readable then, and does not count now either.
+                if resume.cut <= self.from {
+                    self.resumed = self.resumed.max(Some((resume.boot, Offset(self.at))));
+                } else {
                     self.corrupt = true;
                 }
             }

@@ -87,7 +87,15 @@ fn a_store_that_was_cut_short_is_damaged_and_not_touched() {
     let place = Place::new();
     let (store, _) = small_store(&place);
     let whole = fs::read(&store).expect("readable");
-    for keep in [whole.len() - 1, whole.len() - 4096, whole.len() / 2, whole.len() / 4] {
+    // Behind the superblocks lie as many whole segments as fit; the rest holds nothing.
+    let stat = on(&store, "stat", &["--json"]).done();
+    let stat: serde_json::Value = serde_json::from_slice(&stat).expect("JSON");
+    let number = |name: &str| stat[name].as_u64().expect("a number") as usize;
+    let used = 8192 + number("segments") * number("segment_bytes");
+    fs::write(&store, &whole[..used]).expect("written");
+    assert_eq!(on(&store, "get", &["key"]).done(), b"value");
+    on(&store, "check", &[]).done();
+    for keep in [used - 1, used - 4096, whole.len() / 2, whole.len() / 4] {
         fs::write(&store, &whole[..keep]).expect("written");
         for (verb, arguments) in VERBS {
             let run = on_input(&store, verb, arguments, b"key\tnew value\n");
@@ -109,6 +117,27 @@ fn a_store_that_was_cut_short_is_damaged_and_not_touched() {
             assert!(fs::read(&store).expect("readable") == whole[..keep], "{verb}");
         }
     }
+}
+
+#[test]
+fn a_store_that_grew_and_was_cut_anywhere_never_reads_as_an_older_one() {
+    let place = Place::new();
+    let store = place.path("a.ember");
+    on(&store, "create", &["--capacity=4MiB", "--max-capacity=64MiB"]).done();
+    for number in 0..5 {
+        let text: String =
+            (0..800).map(|line| format!("{number}-{line}\t{}\n", "v".repeat(1500))).collect();
+        on_input(&store, "load", &[], text.as_bytes()).done();
+    }
+    let whole = fs::read(&store).expect("readable");
+    assert!(whole.len() > 6 << 20, "{} bytes: it grew", whole.len());
+    for keep in (1 << 18..whole.len() - 4096).step_by(300_000) {
+        fs::write(&store, &whole[..keep]).expect("written");
+        on(&store, "get", &["4-799"]).error("cut short");
+        assert_eq!(on(&store, "check", &[]).code, 1);
+    }
+    fs::write(&store, &whole).expect("written");
+    on(&store, "get", &["4-799"]).done();
 }
 
 #[test]
@@ -151,6 +180,30 @@ fn one_damaged_copy_of_the_superblock_is_reported_and_the_store_still_read() {
 }
 
 #[test]
+fn a_store_of_a_newer_version_or_with_unknown_features_is_refused_and_not_touched() {
+    let place = Place::new();
+    let (store, _) = small_store(&place);
+    let sound = fs::read(&store).expect("readable");
+    // The superblock, FORMAT.md: its version at 8, features that must be known at 20, two copies.
+    let version = |bytes: &mut [u8]| bytes[8..10].copy_from_slice(&7_u16.to_le_bytes());
+    let feature = |bytes: &mut [u8]| bytes[20..24].copy_from_slice(&8_u32.to_le_bytes());
+    let cases: [(&dyn Fn(&mut [u8]), &str); 2] =
+        [(&version, "format version 7"), (&feature, "features that this program does not know")];
+    for (change, part) in cases {
+        let mut bytes = sound.clone();
+        for copy in [0, 4096] {
+            let block = &mut bytes[copy..copy + 128];
+            change(block);
+            let sum = (emberkv_core::Checksums::PORTABLE.crc64)(0, &block[..120]);
+            block[120..].copy_from_slice(&sum.to_le_bytes());
+        }
+        fs::write(&store, &bytes).expect("written");
+        refused_by_all(&store, part);
+        assert!(on(&store, "get", &["key"]).error(part).contains("newer emberkv"));
+    }
+}
+
+#[test]
 fn a_file_that_may_only_be_read_is_read_and_not_written() {
     let place = Place::new();
     let (store, _) = small_store(&place);
@@ -182,7 +235,9 @@ fn keys_that_cannot_be_are_refused() {
     let place = Place::new();
     let (store, _) = small_store(&place);
     on(&store, "put", &["", "value"]).error("a key of 0 bytes");
-    on(&store, "get", &[""]).error("a key of 0 bytes");
+    on(&store, "get", &[""]).negative();
+    on(&store, "delete", &[""]).error("a key of 0 bytes");
+    on(&store, "get", &[&"k".repeat(4097)]).negative();
     on(&store, "put", &[&"k".repeat(4097), "value"]).error("a key of 4097 bytes");
     on(&store, "put", &[&"k".repeat(4096), "value"]).done();
     on(&store, "put", &["key", "--file", "/no/such/file"]).error("/no/such/file");

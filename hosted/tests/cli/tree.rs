@@ -23,7 +23,7 @@ fn awkward_tree(top: &Path) {
     write(top.join(OsStr::from_bytes(b"not \xff\xfe utf8/\x80 name")), b"raw");
     write(top.join("line\nbreak\ttab"), b"odd");
     write(top.join("large.bin"), &noise(5, 5 << 20));
-    write(top.join("larger/large.bin"), &noise(6, 9_000_001));
+    write(top.join("larger/large.bin"), &noise(6, 40_000_001));
     fs::create_dir_all(top.join("no/files/here")).expect("made");
     symlink("plain.txt", top.join("link")).expect("linked");
     symlink("/", top.join("link to everything")).expect("linked");

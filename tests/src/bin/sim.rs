@@ -18,7 +18,7 @@ const HELP: &str = "\
 sim replay '<line>'                 run one failure again, with its timeline
 sim shrink '<line>' [--seconds N]   make it smaller
 sim soak [--minutes N] [--images N] [--seed S] [--workers N] [--ledger FILE] [--engine ember|toy]
-         [--profile NAME] [--bug NAME] [--no-shrink]
+         [--profile NAME] [--bug NAME] [--no-shrink] [--ignore CLASS,CLASS]
 sim hunt [--engine ember|toy] [--bug NAME]   find the seeded bugs (build with --features canaries for ember)";
 
 fn main() -> ExitCode {
@@ -128,6 +128,7 @@ fn soak<E: Engine>(arguments: &[String]) -> Outcome {
         time: Duration::from_secs(60 * number(arguments, "--minutes", 1)?),
         bug: bug_named(option(arguments, "--bug"))?,
         profile,
+        ignore: option(arguments, "--ignore").unwrap_or_default().to_owned().leak(),
     };
     let outcome = run::<E>(&campaign);
     let line = outcome.line(E::NAME, &campaign);

@@ -2,10 +2,11 @@
 
 use emberkv_core::Error;
 
-use super::device::{Fault, SimDevice};
+use super::device::SimDevice;
 use super::engine::Engine;
 use super::failure::Problem;
 use super::fate::{Fate, befall};
+use super::fault::Fault;
 use super::history::History;
 use super::marks::Tally;
 use super::oplog::{Atom, OpKind};
@@ -26,7 +27,7 @@ pub fn fit<E: Engine>(
     let mut setup = Setup::decode(tape);
     setup.bug = bug;
     let mut device = SimDevice::default();
-    for _ in 0..12 {
+    for _ in 0..16 {
         device.reset(&setup);
         arena.clear();
         arena.resize(E::arena_bytes(&setup), 0);
@@ -35,14 +36,24 @@ pub fn fit<E: Engine>(
             Err(error) => error,
         };
         match error {
-            Error::Config { field, .. } if field.contains("frames") => setup.frames *= 2,
-            Error::Config { field, .. } if field.contains("page") => setup.page_bytes *= 2,
-            Error::Config { field, .. } if field.contains("segment") => setup.segment_bytes *= 2,
+            Error::Config { field, want } => match field {
+                "frames" => setup.frames *= 2,
+                "capacity" => setup.segments += 2,
+                "page_bytes" if want.contains("segment/4") => setup.segment_bytes *= 2,
+                "page_bytes" if want.contains("transfer") => {
+                    setup.page_bytes /= 2;
+                    setup.segment_bytes /= 2;
+                }
+                "page_bytes" => setup.page_bytes *= 2,
+                "segment_bytes" => setup.segment_bytes *= 2,
+                _ => {
+                    let what = format!("format of {setup:?} wants {field} {want}");
+                    return Err(Problem::new("format-error", what));
+                }
+            },
             error => {
-                return Err(Problem::new(
-                    "format-error",
-                    format!("format of {setup:?} answered {error}"),
-                ));
+                let what = format!("format of {setup:?} answered {error}");
+                return Err(Problem::new("format-error", what));
             }
         }
     }

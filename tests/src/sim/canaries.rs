@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::engine::Engine;
 use super::failure::Problem;
 use super::inject;
-use super::rot;
+use super::profile::Setup;
+use super::rot::{self, Rot};
 use super::soak::{Campaign, run};
 use super::tape::generate;
 
@@ -76,8 +77,15 @@ pub fn hunt<E: Engine>(bug: &'static str, first: Hunt, limit: Duration) -> Optio
 }
 
 fn crash<E: Engine>(bug: &'static str, time: Duration) -> Option<(u64, String)> {
-    let campaign =
-        Campaign { seed: 1, workers: 2, images: u64::MAX, time, bug: Some(bug), profile: None };
+    let campaign = Campaign {
+        seed: 1,
+        workers: 2,
+        images: u64::MAX,
+        time,
+        bug: Some(bug),
+        profile: None,
+        ignore: "",
+    };
     let outcome = run::<E>(&campaign);
     outcome.failure.map(|failure| (outcome.tally.images, failure.to_string()))
 }
@@ -93,9 +101,7 @@ fn rot_images<E: Engine>(bug: &'static str, time: Duration) -> Option<(u64, Stri
         if start.elapsed() > time {
             break;
         }
-        match rot::campaign::<E>(&tape, Some(bug), |setup| {
-            every_byte(setup.geometry().capacity as u32, 3)
-        }) {
+        match rot::campaign::<E>(&tape, Some(bug), |setup, _| every_byte(setup, 3)) {
             Ok(counts) => {
                 images += counts.unharmed + counts.refused + counts.detected + counts.excused
             }
@@ -120,16 +126,20 @@ fn errors<E: Engine>(bug: &'static str, time: Duration) -> Option<(u64, String)>
     None
 }
 
-/// One flip in every `stride`-th byte, then whole blocks.
+/// One flip in every `stride`-th byte, then every commit unit wiped.
+///
+/// Not more at once: damage over all of the newest groups and the mark of the clean close behind them leaves nothing
+/// that could tell of them.
 #[must_use]
-pub fn every_byte(capacity: u32, stride: usize) -> Vec<rot::Rot> {
-    let mut all: Vec<rot::Rot> = (0..capacity)
-        .step_by(stride)
-        .map(|at| rot::Rot::Flip { at, mask: 1 << (at / stride as u32 % 8) })
-        .collect();
-    for start in (0..capacity).step_by(512) {
-        all.push(rot::Rot::Fill { start, end: capacity.min(start + 512), byte: 0 });
-        all.push(rot::Rot::Fill { start, end: capacity.min(start + 512), byte: 0xff });
+pub fn every_byte(setup: &Setup, stride: usize) -> Vec<Rot> {
+    let capacity = setup.geometry().capacity as u32;
+    let flip = |at: u32| Rot::Flip { at, mask: 1 << (at / stride as u32 % 8) };
+    let mut all: Vec<Rot> = (0..capacity).step_by(stride).map(flip).collect();
+    let unit = setup.geometry().commit_unit();
+    for start in (0..capacity).step_by(unit as usize * stride.div_ceil(8)) {
+        for byte in [0, 0xff] {
+            all.push(Rot::Fill { start, end: start + unit, byte });
+        }
     }
     all
 }

@@ -141,8 +141,15 @@ impl Kv for EmberStore<'_> {
         self.0.put_stream(key, bytes, source)
     }
 
-    fn check(&mut self) -> Result<u64, Error> {
-        self.0.check(|_| {}).map(|summary| summary.damages)
+    fn check(&mut self) -> Result<Option<String>, Error> {
+        let mut first = None;
+        let summary = self.0.check(|place| {
+            first.get_or_insert_with(|| place.to_string());
+        })?;
+        if summary.damages > 0 && first.is_none() {
+            return Ok(Some(format!("{} damages that were not reported", summary.damages)));
+        }
+        Ok(first)
     }
 
     fn stats(&self) -> KvStats {

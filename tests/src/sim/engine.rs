@@ -108,8 +108,8 @@ pub trait Kv {
     ) -> Result<Option<Pair<'b>>, Error>;
     /// Puts a value from a stream that may end before `bytes`.
     fn put_stream(&mut self, key: &[u8], bytes: u64, source: &mut Source<'_>) -> Result<(), Error>;
-    /// Verifies every checksum: the number of damages.
-    fn check(&mut self) -> Result<u64, Error>;
+    /// Verifies every checksum: the first damage in words, if there is one.
+    fn check(&mut self) -> Result<Option<String>, Error>;
     /// Numbers.
     fn stats(&self) -> KvStats;
     /// Closes the store cleanly.

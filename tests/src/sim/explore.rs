@@ -15,37 +15,20 @@
 use std::collections::HashMap;
 
 use super::bench::fit;
-use super::device::{Saved, SimDevice};
 use super::engine::Engine;
 use super::failure::{Case, Failure, Problem};
 use super::fate::{Fate, befall};
 use super::history::History;
-use super::images::Menu;
+use super::level::Level;
 use super::marks::{Mark, Tally};
-use super::oplog::{Atom, OpKind, Phase};
+use super::oplog::{OpKind, Phase};
 use super::plan::{Pin, Plan};
 use super::probe::{Crash, Probe};
 use super::profile::{SETUP_BYTES, Setup};
-use super::rng::{Rng, mix};
-use super::seen::Seen;
+use super::rng::Rng;
 use super::session::{Desk, SessionEnd, Start, Weather, run_session};
 use super::tape::{TapeReader, generate_then};
 use super::timeline;
-
-/// One level of crashes: a recorded session and the medium on which its images are made.
-#[derive(Default)]
-struct Level {
-    recorder: SimDevice,
-    base: SimDevice,
-    medium: SimDevice,
-    saved: Saved,
-    pending: Vec<Atom>,
-    atoms: Vec<Atom>,
-    menu: Menu,
-    seen: Seen,
-    then: Vec<u8>,
-    points: Vec<u32>,
-}
 
 /// What a run explores below its pins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -457,122 +440,5 @@ const fn mark_fate(tally: &mut Tally, fate: Fate) {
         Fate::Unstable => tally.mark(Mark::Unstable),
         Fate::Garbage(_) => tally.mark(Mark::Garbage),
         _ => {}
-    }
-}
-
-impl Level {
-    /// Which crash points are explored: all of the tape's own session, a few of a recovered one. Half of those
-    /// are inside `open`.
-    fn choose_points(&mut self, level: usize, plan: &Plan, rng: &mut Rng) {
-        self.points.clear();
-        if level == 0 {
-            return;
-        }
-        let ops = &self.recorder.log.ops;
-        let in_open =
-            ops.iter().filter(|op| op.kind.is_device_op() && op.phase == Phase::Open).count()
-                as u64;
-        let all = ops.iter().filter(|op| op.kind.is_device_op()).count() as u64 + 1;
-        for turn in 0..plan.deep_images {
-            let among_open = turn % 2 == 0 && in_open > 0;
-            let mut skip = rng.below(if among_open { in_open } else { all });
-            let mut point = ops.len();
-            for (index, op) in ops.iter().enumerate() {
-                if op.kind.is_device_op() && (!among_open || op.phase == Phase::Open) {
-                    if skip == 0 {
-                        point = index;
-                        break;
-                    }
-                    skip -= 1;
-                }
-            }
-            self.points.push(point as u32);
-        }
-        self.points.sort_unstable();
-    }
-
-    fn is_point(&self, op: usize) -> bool {
-        match self.recorder.log.ops.get(op) {
-            Some(entry) if !entry.kind.is_device_op() => false,
-            _ if self.points.is_empty() => true,
-            _ => self.points.binary_search(&(op as u32)).is_ok(),
-        }
-    }
-
-    fn crash_before(&self, op: usize) -> Crash {
-        let log = &self.recorder.log;
-        match log.ops.get(op) {
-            Some(op) => Crash {
-                bounds: (op.lower, op.upper),
-                seq: op.seq,
-                in_format: op.phase == Phase::Format,
-                thorough: false,
-            },
-            None => Crash {
-                bounds: self.recorder.bounds,
-                seq: self.recorder.seq,
-                in_format: false,
-                thorough: false,
-            },
-        }
-    }
-
-    /// The atoms whose fate is open when the power fails before or inside `op`.
-    fn gather_atoms(&mut self, op: usize) {
-        self.atoms.clone_from(&self.pending);
-        if let Some(op) = self.recorder.log.ops.get(op) {
-            let own = op.first as usize..op.end as usize;
-            self.atoms.extend_from_slice(&self.recorder.log.atoms[own]);
-        }
-    }
-
-    /// Moves the durable medium and the pending atoms past `op`.
-    fn advance(&mut self, op: usize) {
-        let log = &self.recorder.log;
-        let entry = log.ops[op];
-        let own = &log.atoms[entry.first as usize..entry.end as usize];
-        let durable = self.medium.profile().medium == super::profile::Medium::Nor;
-        match entry.kind {
-            OpKind::WriteDurable => {
-                for atom in own {
-                    let (start, end) = (atom.offset, atom.offset + atom.bytes);
-                    self.pending.retain(|old| old.offset >= end || old.offset + old.bytes <= start);
-                    self.seen.applied(atom);
-                    befall(&mut self.medium, atom, log.data_of(atom), Fate::Full);
-                    self.medium.rules.wrote_durable(atom.offset, atom.bytes);
-                }
-            }
-            OpKind::Write | OpKind::Erase | OpKind::Discard if durable => {
-                for atom in own {
-                    self.seen.applied(atom);
-                    befall(&mut self.medium, atom, log.data_of(atom), Fate::Full);
-                }
-                self.medium.rules.flushed();
-            }
-            OpKind::Write | OpKind::Erase | OpKind::Discard => self.pending.extend_from_slice(own),
-            OpKind::Flush => {
-                for atom in self.pending.drain(..) {
-                    self.seen.applied(&atom);
-                    befall(&mut self.medium, &atom, log.data_of(&atom), Fate::Full);
-                }
-                self.medium.rules.flushed();
-            }
-            OpKind::Ack => self.medium.rules.ack(),
-            OpKind::Free => {
-                for atom in own {
-                    self.medium.rules.freed(atom.offset, atom.bytes);
-                }
-            }
-            OpKind::FlushFailed | OpKind::Reopen | OpKind::User(_) => {}
-        }
-    }
-
-    /// Equal for equal images with equal legal states (up to the randomness of torn atoms).
-    fn image_key(&self, fates: &[Fate], crash: &Crash) -> u64 {
-        let mut key = self.seen.durable();
-        for (atom, &fate) in self.atoms.iter().zip(fates) {
-            key ^= Seen::effect(atom, fate);
-        }
-        mix(key ^ mix(u64::from(crash.bounds.0) << 32 | u64::from(crash.bounds.1)))
     }
 }

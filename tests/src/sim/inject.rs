@@ -4,9 +4,9 @@
 use emberkv_core::DeviceErrorKind;
 
 use super::bench::Bench;
-use super::device::{Fault, FaultKind};
 use super::engine::Engine;
 use super::failure::Problem;
+use super::fault::{Fault, FaultKind};
 use super::plan::to_hex;
 use super::rng::Rng;
 use super::session::{SessionEnd, Start, Weather};

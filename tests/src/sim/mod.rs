@@ -1,20 +1,23 @@
 //! The deterministic crash simulator.
 //!
-//! Reading order: [`profile`] (media), [`device`] with [`rules`] and [`oplog`], [`fate`] and [`images`] (what a power
+//! Reading order: [`profile`] (media), [`device`] with [`rules`], [`fault`] and [`oplog`], [`fate`] and [`images`] (what a power
 //! cut leaves), [`history`] (the oracle), [`tape`] and [`session`] (what is done), [`probe`] and [`verify`] (what is
 //! checked), [`explore`] (all crashes of a tape), then the campaigns: [`soak`], [`inject`], [`rot`], [`canaries`].
 
 pub mod bench;
 pub mod canaries;
+mod deeds;
 pub mod device;
 pub mod ember;
 pub mod engine;
 pub mod explore;
 pub mod failure;
 pub mod fate;
+pub mod fault;
 pub mod history;
 pub mod images;
 pub mod inject;
+mod level;
 pub mod marks;
 pub mod oplog;
 pub mod plan;

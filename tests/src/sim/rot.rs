@@ -11,7 +11,7 @@ use super::device::SimDevice;
 use super::engine::{Engine, Kv, Opening};
 use super::failure::Problem;
 use super::history::{History, State};
-use super::oplog::OpKind;
+use super::oplog::{AtomKind, OpKind};
 use super::plan::to_hex;
 use super::profile::Setup;
 use super::rng::digest;
@@ -64,21 +64,25 @@ enum Verdict {
     Excused,
 }
 
-/// Builds the image of `tape` and damages it in every way of `damages`.
+/// Builds the image of `tape` and damages it in every way of `damages`, which is told where the first segment starts.
 ///
 /// # Errors
 /// The first wrong answer.
 pub fn campaign<E: Engine>(
     tape: &[u8],
     bug: Option<&'static str>,
-    damages: impl Fn(&Setup) -> Vec<Rot>,
+    damages: impl Fn(&Setup, u32) -> Vec<Rot>,
 ) -> Result<RotCounts, Problem> {
     let mut bench = Bench::<E>::new(bug);
     bench.play(tape, None)?;
     let exception = Exception::of(&bench);
     let mut counts = RotCounts::default();
     let mut medium = SimDevice::default();
-    for rot in damages(&bench.setup) {
+    // What `format` writes first is the first segment's header.
+    let log = &bench.device.log;
+    let first_segment =
+        log.atoms.iter().find(|atom| atom.kind == AtomKind::Program).map_or(0, |atom| atom.offset);
+    for rot in damages(&bench.setup, first_segment) {
         let outcome = timeline::catch(|| one::<E>(&mut bench, &mut medium, rot, &exception));
         let problem = match outcome {
             Ok(Ok(verdict)) => {

@@ -4,6 +4,7 @@
 //!   is judged by the bytes (not blank), or exactly again on ECC flash (`program_once`).
 //! * On overwritable media no write touches a commit unit that holds acknowledged bytes, unless the range was
 //!   erased or discarded since (this is how an engine says that it frees it).
+//! * One open store writes no unit twice.
 //! * After a failed flush nothing is written.
 
 use std::ops::RangeInclusive;
@@ -33,6 +34,7 @@ pub struct Rules {
     clock: u32,
     flushed: u32,
     acked: u32,
+    opened: u32,
     /// A flush failed in this session.
     pub flush_failed: bool,
     unit_shift: u32,
@@ -58,6 +60,7 @@ impl Rules {
         self.clock = 1;
         self.flushed = 0;
         self.acked = 0;
+        self.opened = self.clock;
         self.flush_failed = false;
     }
 
@@ -69,9 +72,21 @@ impl Rules {
         self.clock = other.clock;
         self.flushed = other.flushed;
         self.acked = other.acked;
+        self.opened = other.opened;
         self.flush_failed = other.flush_failed;
         self.unit_shift = other.unit_shift;
         self.nor = other.nor;
+    }
+
+    /// A store is opened: what an earlier one wrote without an acknowledgement it may write again.
+    pub fn opening(&mut self) {
+        self.opened = self.clock;
+        let acked = self.acked;
+        for time in &mut self.written {
+            if *time > acked {
+                *time = 0;
+            }
+        }
     }
 
     /// A new power session begins: what only the last session knew of is forgotten, as a controller would. Bytes
@@ -79,12 +94,7 @@ impl Rules {
     pub fn power_on(&mut self, profile: &Profile) {
         self.flush_failed = false;
         self.durable.clear();
-        let acked = self.acked;
-        for time in &mut self.written {
-            if *time > acked {
-                *time = 0;
-            }
-        }
+        self.opening();
         if self.nor && !profile.program_once {
             self.programmed.fill(0);
         }
@@ -106,8 +116,12 @@ impl Rules {
             return twice.then_some("a unit is programmed twice without an erase");
         }
         for unit in self.units(offset, bytes) {
-            if self.written[unit] != 0 && self.written[unit] <= self.acked {
+            let time = self.written[unit];
+            if time != 0 && time <= self.acked {
                 return Some("a write into a commit unit that holds acknowledged bytes");
+            }
+            if time > self.opened {
+                return Some("a unit is written twice by one store");
             }
         }
         None

@@ -27,6 +27,8 @@ pub struct Campaign {
     pub bug: Option<&'static str>,
     /// Only this profile.
     pub profile: Option<usize>,
+    /// Classes of failures to pass over (separated by commas), to look for others behind them.
+    pub ignore: &'static str,
 }
 
 /// What a campaign found.
@@ -75,7 +77,11 @@ pub fn run<E: Engine>(campaign: &Campaign) -> Outcome {
                     let result =
                         sim.run(&generate(seed, campaign.profile), &plan_for(seed).encode());
                     let done = images.fetch_add(sim.tally.images - before, Ordering::Relaxed);
-                    if let Err(failure) = result {
+                    let ignored =
+                        |class: &str| campaign.ignore.split(',').any(|other| other == class);
+                    if let Err(failure) = result.or_else(|failure| {
+                        if ignored(failure.problem.class) { Ok(()) } else { Err(failure) }
+                    }) {
                         stop.store(true, Ordering::Relaxed);
                         if let Ok(mut found) = found.lock() {
                             found.get_or_insert(failure);

@@ -399,8 +399,8 @@ impl Kv for ToyStore<'_> {
         self.put(key, &value)
     }
 
-    fn check(&mut self) -> Outcome<u64> {
-        Ok(0)
+    fn check(&mut self) -> Outcome<Option<String>> {
+        Ok(None)
     }
 
     fn stats(&self) -> KvStats {

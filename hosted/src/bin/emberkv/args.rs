@@ -9,7 +9,7 @@ use crate::size;
 
 const EXAMPLES: &str = "\
 Examples:
-  emberkv create data.ember --capacity 4MiB --max-capacity 64GiB
+  emberkv create data.ember --capacity 64MiB --max-capacity 64GiB
   emberkv put data.ember greeting 'hello, world'
   emberkv get data.ember greeting
   emberkv put data.ember photo --file photo.jpg
@@ -73,14 +73,14 @@ pub(crate) enum Verb {
 pub(crate) struct Create {
     /// The store's file; must not exist
     pub(crate) path: PathBuf,
-    /// Size of the new file, all of it allocated now [default: 64MiB]
+    /// Size of the new file, all of it allocated now; at least five segments [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) capacity: Option<u64>,
     /// Size that the file may grow to by itself [default: the capacity given; without one the free
     /// space of the file system, at most 64GiB]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) max_capacity: Option<u64>,
-    /// Segment size, a power of two [default: by capacity, from 64KiB to 4MiB]
+    /// Segment size, a power of two [default: 128KiB to 4MiB, more only for stores above 64GiB]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) segment: Option<u64>,
 }

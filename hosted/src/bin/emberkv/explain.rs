@@ -39,8 +39,8 @@ fn advice(error: &Error<DeviceErrorKind>) -> &'static str {
             "open it with a newer emberkv"
         }
         Error::Full => {
-            "delete does not free space yet: make a larger store with \
-             `emberkv create --max-capacity` and load the dump of this one into it"
+            "if `emberkv stat` says that it may grow, make room on its file system; else load its \
+             dump into a store with a larger --max-capacity (deleting does not free space yet)"
         }
         Error::KeydirFull { .. } => "use a machine with more memory, or several stores",
         Error::Config { .. } | Error::Geometry(_) => "choose other sizes",

@@ -8,8 +8,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use emberkv::{HostLimits, host_config, random_seed};
-use emberkv_core::{Access, BlockDevice, Config, Error, Store, required_bytes};
+use emberkv::{HostLimits, host_config, random_seed, segment_bytes_for};
+use emberkv_core::format::superblock::{STRIDE_MAX, STRIDE_MIN, SUPERBLOCK_BYTES, Superblock};
+use emberkv_core::{
+    Access, ArenaContent, BlockDevice, Checksums, Config, Error, Geometry, Store, required_bytes,
+};
 use emberkv_file::{AlignedBuffer, FileDevice, IoMode, Options};
 use rustix::fs::RenameFlags;
 
@@ -37,6 +40,9 @@ const CAPACITY_DEFAULT: u64 = 64 << 20;
 
 /// Most that a new store may grow to where the user did not choose.
 const CAPACITY_MAX_DEFAULT: u64 = 64 << 30;
+
+/// Segments that a new store which may grow has room for at least, superblocks included.
+const SEGMENTS_AT_START: u64 = 5;
 
 /// What this run gives its store.
 #[derive(Debug)]
@@ -67,15 +73,16 @@ impl Host {
         work: impl FnOnce(HostStore<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let mut device = open_device(path, access)?;
-        let config = Config { access, ..host_config(&device.geometry(), &self.limits) };
-        let (config, mut memory) = settle(path, &device, config)?;
+        let (geometry, segment_bytes) = size_of_store(&mut device);
+        let config = Config { access, segment_bytes, ..self.config(&geometry) };
+        let (config, mut memory) = settle(path, &geometry, config)?;
         // Twice at most: the store on the medium may need more than its device lets expect, and
         // says so.
         for _ in 0..2 {
             match Store::open(&mut device, &mut memory, &config) {
                 Ok(store) => return work(store),
                 Err(Error::ArenaTooSmall { need, have }) if have < need => {
-                    memory = arena(&device, need).ok_or_else(|| no_memory(path, need))?;
+                    memory = arena(&geometry, need).ok_or_else(|| no_memory(path, need))?;
                 }
                 Err(error) => return Err(error).at(path),
             }
@@ -91,7 +98,7 @@ impl Host {
         capacity_max: Option<u64>,
         segment_bytes: Option<u32>,
     ) -> Result<Created, Failure> {
-        let (capacity, capacity_max) = sizes(path, capacity, capacity_max)?;
+        let (capacity, capacity_max) = sizes(path, capacity, capacity_max, segment_bytes)?;
         if path.symlink_metadata().is_ok() {
             return Err(exists(path));
         }
@@ -108,6 +115,13 @@ impl Host {
 }
 
 impl Host {
+    /// The configuration for a device like this.
+    fn config(&self, geometry: &Geometry) -> Config {
+        // The arena comes zeroed from the operating system, which commits its pages as they are
+        // touched: saying so keeps a small store's footprint small.
+        Config { arena: ArenaContent::Zeroed, ..host_config(geometry, &self.limits) }
+    }
+
     fn format(
         &self,
         path: &Path,
@@ -119,18 +133,18 @@ impl Host {
         let options = Options { capacity, capacity_max, ..Options::default() };
         let mut device = FileDevice::create(temporary, &options)
             .map_err(|error| explain::device_error(path, &error))?;
+        let geometry = device.geometry();
         let seed = random_seed()
             .map_err(|error| Failure::io(path, "cannot read the random source", &error))?;
-        let config = Config {
-            seed,
-            segment_bytes: segment_bytes.unwrap_or(0),
-            ..host_config(&device.geometry(), &self.limits)
-        };
-        let (config, mut memory) = settle(path, &device, config)?;
+        let chosen = self.config(&geometry);
+        let segment_bytes = segment_bytes.unwrap_or(chosen.segment_bytes);
+        let config = Config { seed, segment_bytes, ..chosen };
+        let (config, mut memory) = settle(path, &geometry, config)?;
         let store = Store::format(&mut device, &mut memory, &config).at(path)?;
-        let stats = store.stats();
+        let capacity = store.stats().capacity;
         store.close().map(drop).at(path)?;
-        Ok(Created { capacity: stats.capacity, capacity_max: stats.capacity_max })
+        // As the user asked for it: the whole segments in it may be a little less.
+        Ok(Created { capacity, capacity_max: capacity_max.max(capacity) })
     }
 }
 
@@ -139,6 +153,7 @@ fn sizes(
     path: &Path,
     capacity: Option<u64>,
     capacity_max: Option<u64>,
+    segment_bytes: Option<u32>,
 ) -> Result<(u64, u64), Failure> {
     let default_max = match capacity {
         Some(fixed) => fixed,
@@ -154,7 +169,11 @@ fn sizes(
         );
         return Err(Failure::new(path, what, "raise --max-capacity"));
     }
-    Ok((capacity, capacity_max))
+    // What may grow far has large segments, and needs a few of them to begin with.
+    let segment = segment_bytes
+        .unwrap_or_else(|| segment_bytes_for(capacity, capacity_max, PAGE_BYTES as u32));
+    let least = SEGMENTS_AT_START * u64::from(segment);
+    Ok((capacity.max(least.min(capacity_max)), capacity_max))
 }
 
 /// Free bytes of the file system that `path` would be on, in whole MiB; `None` where it does not
@@ -209,26 +228,52 @@ fn exists(path: &Path) -> Failure {
 }
 
 fn open_device(path: &Path, access: Access) -> Result<FileDevice, Failure> {
-    let capacity_max = match access {
-        Access::ReadWrite => CAPACITY_MAX_DEFAULT,
-        Access::ReadOnly => 0,
-    };
-    FileDevice::open_with(path, access, &Options { capacity_max, ..Options::default() })
+    // The file itself has no limit; the store on it does, and keeps to it.
+    FileDevice::open_with(path, access, &Options { capacity_max: u64::MAX, ..Options::default() })
         .map_err(|error| explain::device_error(path, &error))
+}
+
+/// A device as large as the store on it may grow, and the bytes of its segments: what the memory
+/// is reckoned from. Without a readable superblock, which is for `Store::open` to tell, the device
+/// as it is.
+fn size_of_store(device: &mut FileDevice) -> (Geometry, u32) {
+    let geometry = device.geometry();
+    let Some(block) = superblock(device) else {
+        return (Geometry { capacity_max: geometry.capacity, ..geometry }, 0);
+    };
+    let segments = u64::from(block.segments_max) * u64::from(block.segment_bytes);
+    let most = geometry.capacity.max(block.data_offset + segments);
+    (Geometry { capacity: most, capacity_max: most, ..geometry }, block.segment_bytes)
+}
+
+/// The superblock, from its first readable copy.
+fn superblock(device: &mut FileDevice) -> Option<Superblock> {
+    let geometry = device.geometry();
+    let bytes = SUPERBLOCK_BYTES.next_multiple_of(geometry.read_unit as usize);
+    let mut buffer = AlignedBuffer::new(bytes, geometry.buffer_align as usize);
+    let strides =
+        (STRIDE_MIN.trailing_zeros()..=STRIDE_MAX.trailing_zeros()).map(|shift| 1_u64 << shift);
+    for at in std::iter::once(0).chain(strides) {
+        if device.read(at, &mut buffer).is_ok()
+            && let Ok(block) = Superblock::decode(&Checksums::PORTABLE, &buffer)
+        {
+            return Some(block);
+        }
+    }
+    None
 }
 
 /// Memory for a store: as much of the configuration as this process can get. A limit on its address
 /// space (`ulimit -v`) costs keys, not the store.
 fn settle(
     path: &Path,
-    device: &FileDevice,
+    geometry: &Geometry,
     mut config: Config,
 ) -> Result<(Config, AlignedBuffer), Failure> {
-    let geometry = device.geometry();
     // Ends: the keys are halved each time.
     loop {
-        let bytes = required_bytes(&config, &geometry);
-        if let Some(arena) = arena(device, bytes) {
+        let bytes = required_bytes(&config, geometry);
+        if let Some(arena) = arena(geometry, bytes) {
             return Ok((config, arena));
         }
         if config.keys_max <= KEYS_WORTHWHILE {
@@ -248,8 +293,8 @@ fn no_memory(path: &Path, bytes: usize) -> Failure {
 }
 
 /// So much aligned memory, if this process can have it.
-fn arena(device: &FileDevice, bytes: usize) -> Option<AlignedBuffer> {
-    let align = (device.geometry().buffer_align as usize).max(PAGE_BYTES);
+fn arena(geometry: &Geometry, bytes: usize) -> Option<AlignedBuffer> {
+    let align = (geometry.buffer_align as usize).max(PAGE_BYTES);
     // Asked for once to see whether it is there: the buffer itself would end the process if not.
     // Nothing is touched, so this costs no memory.
     let mut probe: Vec<u8> = Vec::new();

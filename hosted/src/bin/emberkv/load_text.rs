@@ -126,15 +126,14 @@ pub(crate) fn load(
             Format::Jsonl => jsonl::parse(content),
         };
         let (key, value) = entry.map_err(bad)?;
-        match session.store.contains(&key) {
+        if resume && value::is(session.store, session.path, &key, &value)? {
+            session.unchanged();
+            continue;
+        }
+        match session.store.put(&key, &value) {
             Err(error @ Error::KeySize { .. }) => return Err(bad(error.to_string())),
-            Ok(true) if resume && value::is(session.store, session.path, &key, &value)? => {
-                session.unchanged();
-                continue;
-            }
-            known => known.at(session.path)?,
-        };
-        session.store.put(&key, &value).at(session.path)?;
+            result => result.at(session.path)?,
+        }
         session.stored(key.len() as u64 + value.len() as u64)?;
     }
 }

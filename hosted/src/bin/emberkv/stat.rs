@@ -21,6 +21,7 @@ pub(crate) fn stat(host: &Host, arguments: &args::Report) -> Result<Outcome, Fai
         if arguments.json {
             let report = json!({
                 "path": path.to_string_lossy(),
+                "format_version": stats.format_version,
                 "capacity": stats.capacity,
                 "capacity_max": stats.capacity_max,
                 "keys": stats.keys,
