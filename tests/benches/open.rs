@@ -4,9 +4,7 @@
 
 use std::time::Instant;
 
-use emberkv_core::{
-    Access, ArenaContent, BlockDevice, Config, Hints, Store, required_bytes,
-};
+use emberkv_core::{Access, ArenaContent, BlockDevice, Config, Hints, Store, required_bytes};
 use emberkv_file::{AlignedBuffer, FileDevice, Options};
 use emberkv_memory::{MemoryDevice, Rules};
 
@@ -65,7 +63,8 @@ fn main() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("open.ember");
         let options = Options { capacity, capacity_max: capacity, ..Options::default() };
-        let mut file = fill(FileDevice::create(&path, &options).expect("creates"), keys, value_bytes, hints);
+        let mut file =
+            fill(FileDevice::create(&path, &options).expect("creates"), keys, value_bytes, hints);
         for _ in 0..3 {
             memory = open(memory, keys, hints, &format!("{how}, memory")).0;
             file = open(file, keys, hints, &format!("{how}, file  ")).0;

@@ -5,7 +5,9 @@
 
 use emberkv_core::Checksums;
 use emberkv_core::format::bytes::round_up;
-use emberkv_core::format::footer::{Footer, HintGroup, decode_footer, encode_footer, hint_group_at};
+use emberkv_core::format::footer::{
+    Footer, HintGroup, decode_footer, encode_footer, hint_group_at,
+};
 use emberkv_core::format::group::{
     GROUP_HEADER_BYTES, GroupEnd, GroupHeader, GroupKind, GroupTrailer, RESUME_BYTES, Resume, Seeds,
 };
@@ -228,7 +230,8 @@ impl Image {
     pub fn groups(&self, header: &SegmentHeader) -> Vec<FoundGroup> {
         let (mut groups, mut at, mut boot) = (Vec::new(), self.layout.data_start, header.boot);
         while at < self.layout.data_end {
-            let found = self.group(header, at, boot).or_else(|| self.resumed(header, at));
+            let here = self.group(header, at, boot).filter(|group| goes_on(group, boot));
+            let found = here.or_else(|| self.resumed(header, at, boot));
             let Some(group) = found else { break };
             boot = group.resume.map_or(boot, |resume| resume.boot);
             at = group.parsed.next.0;
@@ -237,12 +240,13 @@ impl Image {
         groups
     }
 
-    fn resumed(&self, header: &SegmentHeader, cut: u32) -> Option<FoundGroup> {
+    fn resumed(&self, header: &SegmentHeader, cut: u32, boot: Boot) -> Option<FoundGroup> {
         let unit = self.layout.commit_unit;
         (round_up(cut, unit)..self.layout.data_end)
             .step_by(unit as usize)
             .filter_map(|at| self.group(header, at, Boot(0)))
             .filter(|group| group.resume.is_some_and(|resume| resume.cut.0 <= cut))
+            .filter(|group| goes_on(group, boot))
             .max_by_key(|group| group.resume.map(|resume| resume.boot))
     }
 
@@ -268,8 +272,7 @@ impl Image {
         let head = GroupHeader { kind: group.kind, first_seq: group.first_seq };
         let mut bytes = head.encode(Offset(start), &seeds, &SUMS).to_vec();
         for (index, (kind, key, value)) in group.records.iter().enumerate() {
-            let place =
-                (Offset(start + bytes.len() as u32), Seq(group.first_seq.0 + index as u64));
+            let place = (Offset(start + bytes.len() as u32), Seq(group.first_seq.0 + index as u64));
             let inner = (SUMS.crc32c)((SUMS.crc32c)(0, key), value);
             let sizes = (key.len() as u16, value.len() as u32);
             let head = record::encode_header(*kind, sizes, place, inner, seeds.record, &SUMS);
@@ -299,7 +302,13 @@ impl Image {
     }
 
     /// Encodes a resume group, padded.
-    pub fn put_resume(&mut self, header: &SegmentHeader, start: u32, resume: Resume, seq: Seq) -> u32 {
+    pub fn put_resume(
+        &mut self,
+        header: &SegmentHeader,
+        start: u32,
+        resume: Resume,
+        seq: Seq,
+    ) -> u32 {
         let value: [u8; RESUME_BYTES] = resume.encode();
         let group = NewGroup {
             kind: GroupKind::Resume,
@@ -323,8 +332,11 @@ impl Image {
         let first_seq = emberkv_core::format::bytes::u64_at(bytes, from + 8);
         if let Some(kind) = GroupKind::from_byte(kind) {
             let head = GroupHeader { kind, first_seq: Seq(first_seq) };
-            bytes[from..from + GROUP_HEADER_BYTES as usize]
-                .copy_from_slice(&head.encode(Offset(start), &seeds, &SUMS));
+            bytes[from..from + GROUP_HEADER_BYTES as usize].copy_from_slice(&head.encode(
+                Offset(start),
+                &seeds,
+                &SUMS,
+            ));
         }
         let mut at = start + GROUP_HEADER_BYTES;
         // Each turn moves on by a record header at least.
@@ -345,8 +357,7 @@ impl Image {
             }
             let inner = (SUMS.crc32c)(0, &bytes[here + 12..end as usize]);
             let place = (Offset(at), Seq(first_seq.wrapping_add(index)));
-            let sum =
-                record::checksum(&bytes[here..here + 8], place, inner, seeds.record, &SUMS);
+            let sum = record::checksum(&bytes[here..here + 8], place, inner, seeds.record, &SUMS);
             bytes[here + 8..here + 12].copy_from_slice(&sum.to_le_bytes());
             at = round_up(end, align);
         }
@@ -383,6 +394,11 @@ impl Image {
         let sum = (SUMS.crc64)(0, &slot[..120]);
         slot[120..].copy_from_slice(&sum.to_le_bytes());
     }
+}
+
+/// Whether a group may follow one of this boot: a resume group of an older session is none.
+fn goes_on(group: &FoundGroup, boot: Boot) -> bool {
+    group.resume.is_none_or(|resume| resume.boot > boot)
 }
 
 /// The checksum of a header copy, computed from `FORMAT.md` and not by the encoder.

@@ -8,8 +8,8 @@ use core::task::{Context, Poll, Waker};
 use std::collections::BTreeMap;
 
 use emberkv_core::{
-    AsyncBlockDevice, AsyncStore, BlockDevice, Caps, Config, Cursor, Durability, Error, Geometry, Hints,
-    required_bytes,
+    AsyncBlockDevice, AsyncStore, BlockDevice, Caps, Config, Cursor, Durability, Error, Geometry,
+    Hints, required_bytes,
 };
 use emberkv_memory::{MemoryDevice, MemoryError, Rules};
 
@@ -36,7 +36,12 @@ impl AsyncBlockDevice for Hesitant {
         hesitate().await;
         BlockDevice::read(&mut self.0, address, buffer)
     }
-    async fn write(&mut self, at: u64, slices: &[&[u8]], durability: Durability) -> Result<(), MemoryError> {
+    async fn write(
+        &mut self,
+        at: u64,
+        slices: &[&[u8]],
+        durability: Durability,
+    ) -> Result<(), MemoryError> {
         hesitate().await;
         BlockDevice::write(&mut self.0, at, slices, durability)
     }
@@ -90,7 +95,8 @@ type Possible = BTreeMap<Vec<u8>, Vec<Option<Vec<u8>>>>;
 fn check(store: &mut AsyncStore<'_, Hesitant>, possible: &mut Possible) {
     let mut buffer = vec![0; 20_000];
     for (key, values) in possible.iter_mut() {
-        let found = run(store.get(key, &mut buffer), PATIENCE).expect("patience").expect("a get works");
+        let found =
+            run(store.get(key, &mut buffer), PATIENCE).expect("patience").expect("a get works");
         let found = found.map(<[u8]>::to_vec);
         assert!(values.contains(&found), "key {key:?} has a value that it never had");
         *values = vec![found];

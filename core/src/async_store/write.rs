@@ -8,6 +8,32 @@ use crate::engine::{StreamIn, StreamSource};
 use crate::error::Error;
 use crate::types::{EntryKind, Seq};
 
+/// A chunked value that is being written. Whatever ends the call before its head is there, an error or a dropped future,
+/// gives its frames back and lets go of its chunks.
+struct OpenStream<'s, 'm, D: AsyncBlockDevice> {
+    store: &'s mut AsyncStore<'m, D>,
+    stream: StreamIn,
+    ended: bool,
+}
+
+impl<D: AsyncBlockDevice> OpenStream<'_, '_, D> {
+    async fn end(mut self, key: &[u8]) -> Result<(), Error<D::Error>> {
+        let store = &mut *self.store;
+        drive!(store, store.engine.poll_end_stream(&self.stream, key));
+        self.ended = true;
+        store.drain().await;
+        Ok(())
+    }
+}
+
+impl<D: AsyncBlockDevice> Drop for OpenStream<'_, '_, D> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.store.engine.abort_stream(&self.stream);
+        }
+    }
+}
+
 impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
     /// Stages a put: visible at once, durable after the next [`sync`](Self::sync). Values that do not fit one record are
     /// chunked.
@@ -24,30 +50,17 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
     }
 
     async fn put_chunked(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<D::Error>> {
-        let mut stream = drive!(
+        let stream = drive!(
             self,
             self.engine.poll_begin_stream(key, value.len() as u64, StreamSource::Slice)
         );
-        let result = self.append_chunks(&mut stream, key, value).await;
-        if result.is_err() {
-            self.engine.abort_stream(&stream);
+        let mut open = OpenStream { store: self, stream, ended: false };
+        let store = &mut *open.store;
+        while !store.engine.stream_is_complete(&open.stream) {
+            drive!(store, store.engine.poll_chunk(&mut open.stream, value));
+            store.drain().await;
         }
-        result
-    }
-
-    async fn append_chunks(
-        &mut self,
-        stream: &mut StreamIn,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(), Error<D::Error>> {
-        while !self.engine.stream_is_complete(stream) {
-            drive!(self, self.engine.poll_chunk(stream, value));
-            self.drain().await;
-        }
-        drive!(self, self.engine.poll_end_stream(stream, key));
-        self.drain().await;
-        Ok(())
+        open.end(key).await
     }
 
     /// Puts a value of `bytes` bytes that `fill` gives piece by piece: it fills the buffer it gets, or answers false.
@@ -57,33 +70,19 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         bytes: u64,
         mut fill: impl FnMut(&mut [u8]) -> bool,
     ) -> Result<(), Error<D::Error>> {
-        let mut stream =
-            drive!(self, self.engine.poll_begin_stream(key, bytes, StreamSource::Reader));
-        let result = self.append_filled(&mut stream, key, &mut fill).await;
-        if result.is_err() {
-            self.engine.abort_stream(&stream);
-        }
-        result
-    }
-
-    async fn append_filled(
-        &mut self,
-        stream: &mut StreamIn,
-        key: &[u8],
-        fill: &mut impl FnMut(&mut [u8]) -> bool,
-    ) -> Result<(), Error<D::Error>> {
-        while !self.engine.stream_is_complete(stream) {
-            let buffer = self.engine.bounce_mut(stream);
+        let stream = drive!(self, self.engine.poll_begin_stream(key, bytes, StreamSource::Reader));
+        let mut open = OpenStream { store: self, stream, ended: false };
+        let store = &mut *open.store;
+        while !store.engine.stream_is_complete(&open.stream) {
+            let buffer = store.engine.bounce_mut(&open.stream);
             let filled = buffer.len() as u32;
             if !fill(buffer) {
                 return Err(Error::Stream);
             }
-            drive!(self, self.engine.poll_bounced_chunk(stream, filled));
-            self.drain().await;
+            drive!(store, store.engine.poll_bounced_chunk(&mut open.stream, filled));
+            store.drain().await;
         }
-        drive!(self, self.engine.poll_end_stream(stream, key));
-        self.drain().await;
-        Ok(())
+        open.end(key).await
     }
 
     /// Stages a delete; returns whether the key had a value. Where it had none, nothing is written.

@@ -18,7 +18,7 @@ use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, Seeds};
 use crate::format::layout::Layout;
 use crate::format::superblock::Superblock;
 use crate::keydir::{Growth, Keydir};
-use crate::log::{FailedLog, Head, HintBuffer, Resumption, Segments};
+use crate::log::{FailedLog, Head, HintBuffer, RESUME_GROUP_BYTES, Resumption, Segments};
 use crate::memory::Memory;
 use crate::pool::Pool;
 use crate::types::{Boot, SegmentId, Seq};
@@ -142,7 +142,8 @@ impl<'m> Engine<'m> {
             resumption: Resumption::Done,
         });
         let hints = HintBuffer::new(memory.hints, layout.hint_groups_max);
-        let tail_reserve = layout.padded(crate::log::RESUME_GROUP_BYTES) + layout.commit_unit;
+        // A resume group, one that pads and a close group.
+        let tail_reserve = layout.padded(RESUME_GROUP_BYTES + 64) + layout.commit_unit;
         // Otherwise a record would look for room in one empty segment after the other.
         let record_room = layout.aligned(layout.record_bytes_max)
             + GROUP_HEADER_BYTES

@@ -9,7 +9,7 @@ use crate::config::Access;
 use crate::device::{DeviceErrorKind, Durability};
 use crate::error::{Corruption, Damage, Error};
 use crate::format::bytes::round_up;
-use crate::format::group::{GroupEnd, GroupKind};
+use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupEnd, GroupKind};
 use crate::format::segment::{HeaderPlace, decode_header};
 use crate::format::superblock::{SUPERBLOCK_BYTES, Superblock};
 use crate::log::Resumption;
@@ -167,8 +167,8 @@ impl Engine<'_> {
         }
         if !self.closed {
             ready!(self.poll_pad_out()?);
-            let fits = self.head.position + 2 * self.port.layout.commit_unit.max(32)
-                <= self.port.layout.data_end;
+            let end = self.head.position + GROUP_HEADER_BYTES + GROUP_TRAILER_BYTES;
+            let fits = self.port.layout.padded(end) <= self.port.layout.data_end;
             if !fits {
                 return Ok(Poll::Ready(()));
             }

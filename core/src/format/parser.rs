@@ -135,6 +135,16 @@ impl GroupParser {
         Offset(self.position)
     }
 
+    /// First offset behind everything that the group announced so far, whole or not: where its bytes may have been written.
+    #[must_use]
+    pub fn reach(&self) -> Offset {
+        let announced = match self.phase {
+            Phase::Body { remaining } | Phase::Pad { remaining } => remaining,
+            Phase::Header | Phase::Item | Phase::Ended => 0,
+        };
+        Offset(self.position.saturating_add(announced).min(self.bounds.data_end))
+    }
+
     /// The group's header, once a record or the end was seen.
     #[must_use]
     pub const fn header(&self) -> GroupHeader {

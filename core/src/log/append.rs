@@ -196,7 +196,8 @@ impl Engine<'_> {
     /// Closes the open group, if there is one with records; an empty one is closed too.
     pub(crate) fn close_group(&mut self, end: GroupEnd) {
         let Some(group) = self.head.group.take() else { return };
-        let flushed = Offset(self.head.durable);
+        // The last group end before what is durable: a group of which only a part is durable proves nothing.
+        let flushed = Offset(self.head.durable.min(self.head.safe.end));
         let covered =
             GroupTrailer { count: group.count, flushed, end, checksum: 0 }.encode_covered();
         self.write_bytes(&covered);

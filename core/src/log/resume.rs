@@ -44,7 +44,7 @@ impl Engine<'_> {
             self.head.frame = Some(frame);
         }
         ready!(self.reserve_frames(RESUME_GROUP_BYTES + 2 * self.port.layout.commit_unit));
-        if self.port.room() < super::roll::ROLL_OPS || self.port.pool.available() < 2 {
+        if self.port.room() <= super::roll::ROLL_OPS || self.port.pool.available() < 2 {
             return Ok(Poll::Pending);
         }
         let resume = Resume {
@@ -83,7 +83,10 @@ impl Engine<'_> {
             return Ok(Poll::Pending);
         }
         let Some(next) = self.segments.next_free() else { return Err(Error::Full) };
+        // The header may be written over one that never counted, but whose sequence was given out: the footer says so, and
+        // is durable before.
         let cut = self.seal(self.head.safe);
+        self.push_flush();
         self.open_segment(next, Some(cut));
         // Its header names the boot: that must be durable before the first sequence is given out.
         if !(self.port.caps.ordered && self.port.is_idle()) {

@@ -97,7 +97,7 @@ impl Engine<'_> {
             end: Offset(end.end),
             records,
             digest: end.digest,
-            seq_max: self.head.seq_max,
+            seq_max: Seq(self.next_seq.0 - 1),
             hint_groups: groups.len() as u16,
         };
         let layout = &self.port.layout;

@@ -65,6 +65,11 @@ impl<'m> Segments<'m> {
         *word = [0, 0];
     }
 
+    /// Begins the turn behind a segment, so that it is taken last.
+    pub(crate) fn pass_over(&mut self, segment: SegmentId) {
+        self.next = segment.0 + 1;
+    }
+
     /// A segment that cannot be written.
     pub(crate) fn set_bad(&mut self, segment: SegmentId) {
         let word = &mut self.words[segment.0 as usize];

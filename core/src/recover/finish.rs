@@ -21,7 +21,9 @@ pub(super) struct OrphanState {
 impl Engine<'_> {
     /// Marks every chunk of a visible head, then drops the others.
     pub(super) fn recover_orphans(&mut self) -> Result<Poll<()>, Error> {
-        if self.keydir.len_of(EntryKind::Chunk) > 0 {
+        // Nobody can reach such chunks; they only cost room, which a session that never writes does not need. Finding them
+        // takes a read for every chunked value.
+        if self.access == Access::ReadWrite && self.keydir.len_of(EntryKind::Chunk) > 0 {
             ready!(self.poll_mark_chunks()?);
             let (layout, segments) = (self.port.layout, &mut self.segments);
             self.keydir.drop_unmarked_chunks(|entry: &Entry| {

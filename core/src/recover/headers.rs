@@ -142,10 +142,7 @@ impl Engine<'_> {
                 return Err(Error::DeviceTooSmall { want, have: self.capacity });
             }
             if let Some(next) = next
-                && self
-                    .segments
-                    .open_seq(next.segment)
-                    .is_none_or(|open_seq| open_seq < next.open_seq)
+                && ready!(self.poll_lacks_header(&next)?)
             {
                 self.note_header(&next);
                 self.recovery.repaired += 1;
@@ -160,11 +157,19 @@ impl Engine<'_> {
                 return Ok(Poll::Ready(()));
             }
             self.segments.release(segment);
+            self.recovery.unproven = Some(segment);
             self.recovery.index += 1;
             let copy_in = self.recovery.newest.copy_in;
             self.recovery.newest = NewestState { copy_in, ..NewestState::default() };
         }
         Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader))
+    }
+
+    /// Whether the segment that a mark tells of has neither the header that the mark copies nor a newer one: an attempt to
+    /// open it again may have replaced its header and then torn this mark's replacement.
+    fn poll_lacks_header(&mut self, marked: &SegmentHeader) -> Result<Poll<bool>, Error> {
+        let own = ready!(self.poll_header(HeaderPlace::Own(marked.segment))?);
+        Ok(Poll::Ready(own.is_none_or(|own| own.open_seq < marked.open_seq)))
     }
 
     /// Whether something that was written behind the flush that followed this header is there.

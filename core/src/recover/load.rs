@@ -317,6 +317,15 @@ impl Engine<'_> {
     pub(super) fn recover_tail(&mut self) -> Result<Poll<()>, Error> {
         let segment = SegmentId(self.order[self.recovery.hinted.saturating_sub(1) as usize]);
         let sealable = ready!(self.poll_sealable(segment)?);
+        if let Some(footer) = ready!(self.poll_footer(segment)?)
+            && Some(footer.header.open_seq) == self.segments.open_seq(segment)
+        {
+            // It may speak of groups that are not there, but the sequences were given out.
+            self.recovery.seq_max = self.recovery.seq_max.max(footer.seq_max);
+        }
+        if let Some(unproven) = self.recovery.unproven {
+            self.segments.pass_over(unproven);
+        }
         let mode = core::mem::take(&mut self.recovery.load.mode);
         let (Mode::Ended(scan, search), Some(header)) = (mode, self.recovery.load.header) else {
             return Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader));
@@ -343,7 +352,7 @@ impl Engine<'_> {
             }
         }
         if self.port.caps.needs_erase {
-            position = position.max(blank_from);
+            position = layout.padded(position.max(blank_from).max(scan.reach.0));
         }
         self.recovery.boot_max = self.recovery.boot_max.max(scan.boot);
         let boot = self.recovery.boot_max.0.checked_add(1);

@@ -57,6 +57,8 @@ pub(crate) struct Recovery {
     /// Segments opened by a scan, for statistics.
     pub(crate) by_scan: u32,
     first: Option<SegmentId>,
+    /// A segment whose header does not count, but tells a sequence that was given out.
+    unproven: Option<SegmentId>,
     /// The head could not be resumed; what was read was flushed.
     flushed: bool,
 }
@@ -77,6 +79,7 @@ impl Default for Recovery {
             by_hints: 0,
             by_scan: 0,
             first: None,
+            unproven: None,
             flushed: false,
         }
     }

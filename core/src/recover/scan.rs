@@ -77,6 +77,8 @@ pub(crate) struct Scan {
     pub(crate) last: Option<(GroupKind, Offset)>,
     /// What the last group said, if it was a resume group.
     pub(crate) last_resume: Option<Resume>,
+    /// First offset behind all that any group announced: on flash, what lies before it may have been programmed.
+    pub(crate) reach: Offset,
     verify: Verify,
     stage: Stage,
     parser: Option<GroupParser>,
@@ -95,6 +97,7 @@ impl Scan {
             digest: 0,
             last: None,
             last_resume: None,
+            reach: start,
             verify,
             stage: Stage::Prove,
             parser: None,
@@ -134,6 +137,7 @@ impl Scan {
                 None => self.parser(bytes[0], context),
             };
             let (_, event) = parser.feed(bytes);
+            self.reach = self.reach.max(parser.reach());
             let found = match self.stage {
                 Stage::Prove => self.prove(event, context),
                 Stage::Emit(group) => self.emit(event, &group, context),

@@ -9,6 +9,7 @@
 //! | resume groups with cut <= X | the log resumes at the one of the newest boot |
 //! | resume group with cut > X | corrupt at X |
 //! | group with flushed > X | corrupt at X |
+//! | group of a later boot whose resume group is nowhere | corrupt at X |
 //! | groups with flushed <= X, or nothing | torn at X |
 
 use core::task::Poll;
@@ -20,6 +21,9 @@ use crate::error::Error;
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader, GroupKind};
 use crate::format::parser::Verify;
 use crate::types::{Boot, Offset, Seq};
+
+/// Boots behind the known one whose groups are looked for: a session that wrote something resumed the log before.
+const BOOTS_AHEAD: u32 = 64;
 
 /// How a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +81,9 @@ impl Search {
         while self.at < context.bounds.data_end {
             if let Some(nested) = &mut self.nested {
                 let event = ready!(nested.step(port, context)?);
+                let boot = nested.boot;
                 self.nested = None;
-                self.judge(&event);
+                self.judge(&event, boot);
                 self.at += unit;
                 continue;
             }
@@ -93,11 +98,13 @@ impl Search {
             {
                 self.blank_from = self.at + unit;
             }
-            if GroupKind::from_byte(bytes[0]).is_some() && self.may_be_group(scan, bytes, context) {
-                let incarnation = (scan.segment, scan.open_seq, self.boot);
-                self.nested = Some(Scan::new(incarnation, Offset(self.at), Verify::Group));
-            } else {
-                self.at += unit;
+            let kind = GroupKind::from_byte(bytes[0]);
+            match kind.and_then(|kind| self.boot_of_group(kind, scan, bytes, context)) {
+                Some(boot) => {
+                    let incarnation = (scan.segment, scan.open_seq, boot);
+                    self.nested = Some(Scan::new(incarnation, Offset(self.at), Verify::Group));
+                }
+                None => self.at += unit,
             }
         }
         Ok(Poll::Ready(match self.resumed {
@@ -110,23 +117,39 @@ impl Search {
         }))
     }
 
-    /// Whether a whole header starts here; where it runs over the page's end the parser decides.
-    fn may_be_group(&mut self, scan: &Scan, bytes: &[u8], context: &ScanContext) -> bool {
+    /// The boot with which a whole header starts here; where it runs over the page's end the parser decides.
+    fn boot_of_group(
+        &mut self,
+        kind: GroupKind,
+        scan: &Scan,
+        bytes: &[u8],
+        context: &ScanContext,
+    ) -> Option<Boot> {
         if bytes.len() < GROUP_HEADER_BYTES as usize {
-            return true;
+            return Some(self.boot);
         }
-        let boot = if bytes[0] == GroupKind::Resume as u8 { Boot(0) } else { self.boot };
-        let seeds = context.seeds(scan.segment, scan.open_seq, boot);
-        let header = GroupHeader::decode(bytes, Offset(self.at), &seeds, &context.sums);
-        if let Some(header) = header {
+        let decode = |boot: Boot| {
+            let seeds = context.seeds(scan.segment, scan.open_seq, boot);
+            GroupHeader::decode(bytes, Offset(self.at), &seeds, &context.sums)
+        };
+        let found = if kind == GroupKind::Resume {
+            decode(Boot(0)).map(|header| (self.boot, header))
+        } else {
+            // Headers have zeros there; most bytes of values have not.
+            let ahead = if bytes[1..4] == [0; 3] { BOOTS_AHEAD } else { 0 };
+            let last = self.boot.0.saturating_add(ahead);
+            let mut boots = self.boot.0..=last;
+            boots.find_map(|boot| decode(Boot(boot)).map(|header| (Boot(boot), header)))
+        };
+        if let Some((_, header)) = found {
             // Its records may be lost, but their sequences were given out.
             self.seq_max =
                 self.seq_max.max(Seq(header.first_seq.0.saturating_add(u64::from(u16::MAX))));
         }
-        header.is_some()
+        found.map(|(boot, _)| boot)
     }
 
-    fn judge(&mut self, event: &ScanEvent) {
+    fn judge(&mut self, event: &ScanEvent, boot: Boot) {
         let ScanEvent::Group(group, resume) = event else { return };
         match resume {
             Some(resume) => {
@@ -138,7 +161,8 @@ impl Search {
                     self.corrupt = true;
                 }
             }
-            None => self.corrupt |= group.trailer.flushed > self.from,
+            // The resume group of a later boot was durable before any other group of it was written.
+            None => self.corrupt |= boot > self.boot || group.trailer.flushed > self.from,
         }
     }
 }

@@ -187,7 +187,8 @@ fn a_store_of_a_newer_version_or_with_unknown_features_is_refused_and_not_touche
     // The superblock, FORMAT.md: its version at 8, features that must be known at 20, two copies.
     let version = |bytes: &mut [u8]| bytes[8..10].copy_from_slice(&7_u16.to_le_bytes());
     let feature = |bytes: &mut [u8]| bytes[20..24].copy_from_slice(&8_u32.to_le_bytes());
-    let cases: [(&dyn Fn(&mut [u8]), &str); 2] =
+    type Change<'c> = &'c dyn Fn(&mut [u8]);
+    let cases: [(Change<'_>, &str); 2] =
         [(&version, "format version 7"), (&feature, "features that this program does not know")];
     for (change, part) in cases {
         let mut bytes = sound.clone();

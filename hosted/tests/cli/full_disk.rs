@@ -37,7 +37,7 @@ impl SmallDisk {
 
     /// Leaves no free space but `bytes`.
     fn fill_but(&self, bytes: usize) {
-        let free = rustix::fs::statvfs(&self.path("")).expect("mounted");
+        let free = rustix::fs::statvfs(self.path("")).expect("mounted");
         let free = (free.f_bavail * free.f_frsize) as usize;
         fs::write(self.path("filler"), vec![1; free.saturating_sub(bytes)]).expect("written");
     }

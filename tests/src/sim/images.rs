@@ -146,7 +146,9 @@ impl Menu {
                 for unit in (0..units).step_by(step as usize) {
                     push(Fate::Prefix((unit * profile.write_unit) as u16));
                 }
-                push(Fate::Weak);
+                if profile.weak_bits {
+                    push(Fate::Weak);
+                }
                 push(Fate::Suffix(rng.word()));
                 for _ in 0..3 {
                     push(Fate::Mix(rng.word()));
@@ -184,7 +186,8 @@ fn torn(profile: &Profile, atom: &Atom, rng: &mut Rng) -> Fate {
                 0 => Fate::Prefix(argument),
                 1 => Fate::Suffix(argument),
                 2 => Fate::Mix(argument),
-                3 => Fate::Weak,
+                3 if profile.weak_bits => Fate::Weak,
+                3 => Fate::Mix(argument),
                 _ => Fate::Unreadable(argument),
             }
         }

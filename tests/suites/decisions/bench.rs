@@ -106,9 +106,7 @@ pub(crate) fn open(config: &Config, image: &Image) -> Shown {
     first
 }
 
-fn read_keys(
-    store: &mut Store<'_, &mut MemoryDevice<Vec<u8>>>,
-) -> Result<Vec<String>, Error> {
+fn read_keys(store: &mut Store<'_, &mut MemoryDevice<Vec<u8>>>) -> Result<Vec<String>, Error> {
     let (mut keys, mut cursor, mut buffer) = (Vec::new(), Cursor::default(), vec![0; 4096]);
     loop {
         let next = store.next(&mut cursor, &mut buffer);
@@ -128,6 +126,7 @@ fn read_keys(
 /// The digest of some groups.
 pub(crate) fn digest_of(groups: &[FoundGroup]) -> u64 {
     groups.iter().fold(0, |digest, group| {
+        let digest = group.resume.map_or(digest, |resume| resume.digest);
         (Checksums::PORTABLE.crc64)(digest, &group.parsed.trailer.checksum.to_le_bytes())
     })
 }

@@ -7,9 +7,7 @@ use emberkv_core::format::segment::{HeaderPlace, SegmentHeader};
 use emberkv_core::types::{Boot, Offset, SegmentId, Seq};
 use emberkv_tests::image::Image;
 
-use super::bench::{
-    DATA_START, Shown, build, commit, config, digest_of, keys, open, wipe_groups,
-};
+use super::bench::{DATA_START, Shown, build, commit, config, digest_of, keys, open, wipe_groups};
 
 /// What stands where the own header and the mark belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,10 +247,8 @@ fn play(segment: u32, cells: &[Cell]) {
             NoHeader => corrupt(0, Damage::SegmentHeader),
             NoGroup => corrupt(DATA_START, Damage::Group),
             NoOrder => {
-                let refused = matches!(
-                    shown,
-                    Shown::Corrupt(Corruption { what: Damage::SegmentHeader, .. })
-                );
+                let refused =
+                    matches!(shown, Shown::Corrupt(Corruption { what: Damage::SegmentHeader, .. }));
                 assert!(refused, "{state:?}, footer {footer:?}, groups {groups:?}: {reason}");
                 continue;
             }
@@ -305,11 +301,9 @@ fn a_device_smaller_than_its_newest_header_says_is_refused() {
     let mut image = three_segments();
     let length = image.bytes.len() - config.segment_bytes as usize;
     image.bytes.truncate(length);
-    let device = emberkv_memory::MemoryDevice::new(
-        image.bytes.clone(),
-        emberkv_memory::Rules::block(512),
-    )
-    .expect("the rules are valid");
+    let device =
+        emberkv_memory::MemoryDevice::new(image.bytes.clone(), emberkv_memory::Rules::block(512))
+            .expect("the rules are valid");
     let full = emberkv_memory::MemoryDevice::new(
         vec![0; length + 4096],
         emberkv_memory::Rules::block(512),

@@ -6,9 +6,7 @@ use emberkv_core::format::segment::{Cut as RecordedCut, HeaderPlace, SegmentHead
 use emberkv_core::types::{Boot, Offset, SegmentId, Seq};
 use emberkv_tests::image::Image;
 
-use super::bench::{
-    DATA_START, Shown, UNIT, build, config, digest_of, keys, open,
-};
+use super::bench::{DATA_START, Shown, UNIT, build, config, digest_of, keys, open};
 use super::torn::{CELLS, Cut, Flushed, HARMS, Then, put_behind, put_commit, put_harmed};
 
 fn empty() -> (Image, SegmentHeader) {
@@ -158,7 +156,7 @@ fn a_cut_of_another_incarnation_or_segment_is_refused() {
 
 #[test]
 fn the_table_has_one_cell_for_every_pair_of_what_may_lie_behind() {
-    for cut in [Cut::None, Cut::Less, Cut::Equal, Cut::More] {
+    for cut in [Cut::None, Cut::Stale, Cut::Less, Cut::Equal, Cut::More] {
         for flushed in [Flushed::None, Flushed::Less, Flushed::Equal, Flushed::More] {
             let cells = CELLS.iter().filter(|cell| (cell.0, cell.1) == (cut, flushed)).count();
             assert_eq!(cells, 1, "{cut:?}, {flushed:?}");

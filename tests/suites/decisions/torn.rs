@@ -13,14 +13,14 @@ use emberkv_core::format::segment::SegmentHeader;
 use emberkv_core::types::{Boot, Offset, SegmentId, Seq};
 use emberkv_tests::image::{Image, NewGroup};
 
-use super::bench::{
-    DATA_START, Shown, UNIT, build, config, digest_of, keys, open, value_of,
-};
+use super::bench::{DATA_START, Shown, UNIT, build, config, digest_of, keys, open, value_of};
 
 /// Of a resume group behind X: what it records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     None,
+    /// X, by a session that is not later than the groups before X.
+    Stale,
     /// Before X.
     Less,
     /// X.
@@ -51,11 +51,15 @@ pub(crate) enum Then {
 use Then::{Corrupt, Resumed, Torn};
 
 /// Every cell: what lies behind X, the outcome, the reason.
-pub(crate) const CELLS: [(Cut, Flushed, Then, &str); 16] = [
+pub(crate) const CELLS: [(Cut, Flushed, Then, &str); 20] = [
     (Cut::None, Flushed::None, Torn, "nothing is behind: the last write did not get through"),
     (Cut::None, Flushed::Less, Torn, "written in the same flush as X, or in one before it"),
     (Cut::None, Flushed::Equal, Torn, "X was not durable yet when it was written"),
     (Cut::None, Flushed::More, Corrupt, "X was durable when it was written"),
+    (Cut::Stale, Flushed::None, Torn, "of two places for resume groups, the older one's"),
+    (Cut::Stale, Flushed::Less, Torn, "neither says that X was durable"),
+    (Cut::Stale, Flushed::Equal, Torn, "neither says that X was durable"),
+    (Cut::Stale, Flushed::More, Corrupt, "X was durable when the group was written"),
     (Cut::Less, Flushed::None, Resumed, "what lies before X was not readable to that session"),
     (Cut::Less, Flushed::Less, Resumed, "the same"),
     (Cut::Less, Flushed::Equal, Resumed, "the same"),
@@ -88,15 +92,8 @@ pub(crate) enum Harm {
     /// The group is of an earlier boot.
     Boot,
 }
-pub(crate) const HARMS: [Harm; 7] = [
-    Harm::Zeros,
-    Harm::Noise,
-    Harm::Header,
-    Harm::Length,
-    Harm::Value,
-    Harm::Trailer,
-    Harm::Boot,
-];
+pub(crate) const HARMS: [Harm; 7] =
+    [Harm::Zeros, Harm::Noise, Harm::Header, Harm::Length, Harm::Value, Harm::Trailer, Harm::Boot];
 
 /// Writes one commit of a key; returns where the next group may start.
 pub(crate) fn put_commit(
@@ -154,14 +151,17 @@ pub(crate) fn put_behind(
     let recorded = match cut {
         Cut::None => None,
         Cut::Less => Some(x - 1),
-        Cut::Equal => Some(x),
+        Cut::Equal | Cut::Stale => Some(x),
         Cut::More => Some(x + UNIT),
     };
     let mut end = x;
     if let Some(recorded) = recorded {
-        let resume = Resume { boot: Boot(2), cut: Offset(recorded), digest };
+        let boot = if cut == Cut::Stale { header.boot } else { Boot(header.boot.0 + 1) };
+        let resume = Resume { boot, cut: Offset(recorded), digest };
         let next = image.put_resume(header, at, resume, Seq(1 << 32));
-        end = put_commit(image, header, next, Boot(2), ("new", (1 << 32) + 1, next));
+        // The stale one's group would itself prove X if it were read with that boot.
+        let known = if cut == Cut::Stale { x } else { next };
+        end = put_commit(image, header, next, boot, ("new", (1 << 32) + 1, known));
     }
     let known = match flushed {
         Flushed::None => return end,
@@ -249,10 +249,7 @@ fn of_several_resume_groups_the_chain_is_followed() {
     assert_eq!(open(&config, &image), keys(&["a", "b", "c"]));
     // Rot in the group of boot 2, which boot 3 still read: its resume group says so.
     image.segment_mut(SegmentId(0))[(y - UNIT) as usize + 30] ^= 1;
-    let place = Corruption {
-        segment: Some(SegmentId(0)),
-        offset: Offset(y - UNIT),
-        what: Damage::Group,
-    };
+    let place =
+        Corruption { segment: Some(SegmentId(0)), offset: Offset(y - UNIT), what: Damage::Group };
     assert_eq!(open(&config, &image), Shown::Corrupt(place));
 }

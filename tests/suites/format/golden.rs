@@ -32,8 +32,7 @@ fn recipes() -> [Recipe; 4] {
     let small = Config { keys_max: 64, key_bytes_max: 48, seed: SEED, ..Config::default() };
     let block = Config { segment_bytes: 4096, page_bytes: 512, frames: 24, ..small };
     let nor = Config { segment_bytes: 1024, page_bytes: 256, frames: 16, ..block };
-    let (sectors, flash) =
-        (Rules::block(512), Rules::Nor { write_unit: 4, erase_unit: 1024 });
+    let (sectors, flash) = (Rules::block(512), Rules::Nor { write_unit: 4, erase_unit: 1024 });
     [
         Recipe {
             name: "v1-block512-closed",

@@ -4,9 +4,7 @@ use emberkv_core::Checksums;
 use emberkv_core::format::footer::{
     Footer, HintGroup, decode_footer, encode_footer, hint_group_at,
 };
-use emberkv_core::format::group::{
-    GroupEnd, GroupHeader, GroupKind, GroupTrailer, Resume, Seeds,
-};
+use emberkv_core::format::group::{GroupEnd, GroupHeader, GroupKind, GroupTrailer, Resume, Seeds};
 use emberkv_core::format::hint::{HINT_BYTES, Hint};
 use emberkv_core::format::parser::{Bounds, Event, GroupParser, Verify};
 use emberkv_core::format::record::{self, RecordHeader, RecordKind};
@@ -58,7 +56,7 @@ fn headers() -> impl Strategy<Value = SegmentHeader> {
 }
 
 fn superblocks() -> impl Strategy<Value = Superblock> {
-    let sizes = (10_u32..=30, 0_u32..=27, 1_u32..=1 << 20, 12_u32..=20, 0_u8..=12);
+    let sizes = (10_u32..=30, 0_u32..=27, 1_u32..=1 << 20, 12_u32..=20, 0_u8..=4);
     let rest = (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u32>(), any::<u16>(), any::<u64>());
     (sizes, rest).prop_map(|((segment, unit, segments_max, stride, align), rest)| {
         let (store_id, secret, record, key, offset) = rest;

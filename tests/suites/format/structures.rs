@@ -114,16 +114,24 @@ fn superblock_values_outside_their_documented_range_are_refused() {
         (
             "commit_unit",
             &[|b| b.commit_unit = 8, |b| b.commit_unit = b.segment_bytes / 8],
-            &[|b| b.commit_unit = 0, |b| b.commit_unit = 768, |b| {
-                b.commit_unit = b.segment_bytes / 4;
-            }],
+            &[
+                |b| b.commit_unit = 0,
+                |b| b.commit_unit = 768,
+                |b| {
+                    b.commit_unit = b.segment_bytes / 4;
+                },
+            ],
         ),
         (
             "segment_bytes",
             &[|b| b.segment_bytes = 1 << 16, |b| b.segment_bytes = 1 << 30],
-            &[|b| b.segment_bytes = 1 << 9, |b| b.segment_bytes = 1 << 31, |b| {
-                b.segment_bytes = 0x18000;
-            }],
+            &[
+                |b| b.segment_bytes = 1 << 9,
+                |b| b.segment_bytes = 1 << 31,
+                |b| {
+                    b.segment_bytes = 0x18000;
+                },
+            ],
         ),
         (
             "segments_max",
@@ -133,9 +141,13 @@ fn superblock_values_outside_their_documented_range_are_refused() {
         (
             "stride",
             &[|b| b.stride = 1 << 12, |b| (b.stride, b.data_offset) = (1 << 20, 1 << 21)],
-            &[|b| b.stride = 1 << 11, |b| b.stride = 3 << 12, |b| {
-                (b.stride, b.data_offset) = (1 << 21, 1 << 22);
-            }],
+            &[
+                |b| b.stride = 1 << 11,
+                |b| b.stride = 3 << 12,
+                |b| {
+                    (b.stride, b.data_offset) = (1 << 21, 1 << 22);
+                },
+            ],
         ),
         (
             "data_offset",
@@ -144,8 +156,8 @@ fn superblock_values_outside_their_documented_range_are_refused() {
         ),
         (
             "align_shift",
-            &[|b| b.align_shift = 0, |b| (b.align_shift, b.commit_unit) = (12, 4096)],
-            &[|b| b.align_shift = 10, |b| (b.align_shift, b.commit_unit) = (13, 8192)],
+            &[|b| b.align_shift = 0, |b| (b.align_shift, b.commit_unit) = (4, 16)],
+            &[|b| b.align_shift = 5, |b| (b.align_shift, b.commit_unit) = (4, 8)],
         ),
         (
             "record_bytes_max",

@@ -31,13 +31,17 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::args::{Arguments, Verb};
 use crate::failure::{Failure, Outcome};
 use crate::host::Host;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
     match run(&arguments) {
         Ok(Outcome::Done) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
         Ok(Outcome::Negative) => ExitCode::from(1),
@@ -46,6 +50,24 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// What was typed is no command: one line as for every other error. Help and version are none.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let no_words = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || no_words {
+        // Nobody is left to tell if this cannot be written.
+        let _ = error.print();
+        return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+    }
+    let text = error.render().to_string();
+    let paragraphs = text.split("\n\n").map(|paragraph| {
+        let words: Vec<_> = paragraph.split_whitespace().collect();
+        words.join(" ")
+    });
+    let line = paragraphs.filter(|paragraph| !paragraph.is_empty()).collect::<Vec<_>>().join("; ");
+    complain(&format!("emberkv: {}", line.strip_prefix("error: ").unwrap_or(&line)));
+    ExitCode::from(2)
 }
 
 fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
