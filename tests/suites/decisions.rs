@@ -3,6 +3,8 @@
 
 #[path = "decisions/bench.rs"]
 mod bench;
+#[path = "decisions/crafted.rs"]
+mod crafted;
 #[path = "decisions/headers.rs"]
 mod headers;
 #[path = "decisions/sealed.rs"]

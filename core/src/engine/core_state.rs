@@ -215,6 +215,10 @@ impl<'m> Engine<'m> {
                 device: geometry.erase_unit,
             });
         }
+        // Segments begin at a multiple of the stride.
+        if setup.caps.needs_erase && geometry.erase_unit > block.stride {
+            return Err(Error::UnitMismatch { medium: block.stride, device: geometry.erase_unit });
+        }
         if geometry.max_transfer < layout.page_bytes() {
             return Err(Error::Config {
                 field: "page_bytes",

@@ -144,8 +144,14 @@ impl Superblock {
         if u32::from(self.key_bytes_max) + 64 > self.record_bytes_max {
             return fail("superblock key_bytes_max", "64 bytes less than a record");
         }
-        if self.data_offset < 2 * u64::from(self.stride) || self.data_offset > 1 << 32 {
-            return fail("superblock data_offset", "behind both superblocks");
+        if self.stride < self.commit_unit {
+            return fail("superblock stride", "at least the commit unit");
+        }
+        if self.data_offset < 2 * u64::from(self.stride)
+            || self.data_offset > 1 << 32
+            || !self.data_offset.is_multiple_of(u64::from(self.stride))
+        {
+            return fail("superblock data_offset", "behind both superblocks, a multiple of stride");
         }
         Ok(())
     }

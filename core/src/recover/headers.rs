@@ -13,6 +13,14 @@ use crate::format::parser::Verify;
 use crate::format::segment::{HEADER_FIXED_BYTES, HeaderPlace, Role, SegmentHeader, decode_header};
 use crate::types::{Boot, Offset, SegmentId, Seq};
 
+/// A segment whose header does not count yet: nothing that was written behind its flush is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unproven {
+    pub(super) header: SegmentHeader,
+    /// First offset behind what may have been programmed.
+    pub(super) blank_from: u32,
+}
+
 /// What is known of the newest segment.
 #[derive(Clone, Debug)]
 pub(crate) struct NewestState {
@@ -157,7 +165,11 @@ impl Engine<'_> {
                 return Ok(Poll::Ready(()));
             }
             self.segments.release(segment);
-            self.recovery.unproven = Some(segment);
+            let newest = &self.recovery.newest;
+            let reach = newest.scan.as_ref().map_or(0, |scan| scan.reach.0);
+            let blank_from =
+                newest.search.as_ref().map_or(0, |search| search.blank_from).max(reach);
+            self.recovery.unproven.get_or_insert(Unproven { header, blank_from });
             self.recovery.index += 1;
             let copy_in = self.recovery.newest.copy_in;
             self.recovery.newest = NewestState { copy_in, ..NewestState::default() };

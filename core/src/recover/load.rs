@@ -313,18 +313,41 @@ impl Engine<'_> {
         Ok(Poll::Ready(true))
     }
 
+    /// Writes the footer of a segment whose first one was torn, where the device allows it.
+    fn seal_again(&mut self, header: &SegmentHeader, cut: &Cut, scan: &Scan) {
+        let end = Boundary { end: cut.end.0, digest: cut.digest };
+        self.head = Head::new(HeadStart {
+            segment: header.segment,
+            open_seq: header.open_seq,
+            header_boot: header.boot,
+            cut: header.cut,
+            seeds: self.scan_context().seeds(scan.segment, scan.open_seq, scan.boot),
+            position: end.end,
+            digest: end.digest,
+            resumption: Resumption::Done,
+        });
+        let jumped = core::mem::replace(&mut self.next_seq, Seq(self.recovery.seq_max.0 + 1));
+        self.hints.give_up();
+        self.head.sealable = !self.port.caps.needs_erase && self.access == Access::ReadWrite;
+        if self.port.pool.available() > 0 && self.port.room() > 0 {
+            self.seal(end);
+        }
+        self.next_seq = jumped;
+        self.hints.start();
+    }
+
     /// The head, where the newest segment ends.
     pub(super) fn recover_tail(&mut self) -> Result<Poll<()>, Error> {
         let segment = SegmentId(self.order[self.recovery.hinted.saturating_sub(1) as usize]);
         let sealable = ready!(self.poll_sealable(segment)?);
-        if let Some(footer) = ready!(self.poll_footer(segment)?)
-            && Some(footer.header.open_seq) == self.segments.open_seq(segment)
-        {
+        let footer = ready!(self.poll_footer(segment)?)
+            .filter(|footer| Some(footer.header.open_seq) == self.segments.open_seq(segment));
+        if let Some(footer) = footer {
             // It may speak of groups that are not there, but the sequences were given out.
             self.recovery.seq_max = self.recovery.seq_max.max(footer.seq_max);
         }
         if let Some(unproven) = self.recovery.unproven {
-            self.segments.pass_over(unproven);
+            self.segments.pass_over(unproven.header.segment);
         }
         let mode = core::mem::take(&mut self.recovery.load.mode);
         let (Mode::Ended(scan, search), Some(header)) = (mode, self.recovery.load.header) else {
@@ -369,10 +392,38 @@ impl Engine<'_> {
         if self.cage.holds(Canary::SeqReuse) {
             self.next_seq = Seq(self.recovery.seq_max.0 + 1);
         }
+        let ends = [Boundary { end: cut.0, digest: scan.digest }, safe];
+        let adopted = self.recovery.unproven.filter(|next| {
+            let end = next
+                .header
+                .cut
+                .filter(|cut| (cut.segment, cut.open_seq) == (scan.segment, scan.open_seq));
+            end.is_some_and(|cut| ends.contains(&Boundary { end: cut.end.0, digest: cut.digest }))
+        });
+        let (old_header, mut header, mut sealable) = (header, header, sealable);
+        if let Some(next) = adopted {
+            // This segment is whole up to the end that the next one's header records, so that header is true after all: the
+            // log goes on there, and the header is not written over, which alone tells the sequence it took.
+            self.segments.set_used(scan.segment, next.header.cut.map_or(0, |cut| cut.end.0));
+            self.segments.open(next.header.segment, next.header.open_seq);
+            safe = Boundary { end: layout.data_start, digest: 0 };
+            position = layout.data_start;
+            if self.port.caps.needs_erase {
+                position = layout.padded(position.max(next.blank_from));
+            }
+            (header, sealable) = (next.header, true);
+            self.hints.start();
+            self.recovery.newest.mark = MarkState::Unissued;
+        }
         let spare = self.head.spare.take();
+        if let Some(cut) = adopted.and_then(|next| next.header.cut)
+            && footer.is_none_or(|footer| (footer.end, footer.digest) != (cut.end, cut.digest))
+        {
+            self.seal_again(&old_header, &cut, &scan);
+        }
         self.head = Head::new(HeadStart {
-            segment: scan.segment,
-            open_seq: scan.open_seq,
+            segment: header.segment,
+            open_seq: header.open_seq,
             header_boot: header.boot,
             cut: header.cut,
             seeds: self.head.seeds,
@@ -383,7 +434,7 @@ impl Engine<'_> {
         self.head.safe = safe;
         self.head.spare = spare;
         self.head.sealable = sealable;
-        self.head.seeds = self.scan_context().seeds(scan.segment, scan.open_seq, self.boot);
+        self.head.seeds = self.scan_context().seeds(header.segment, header.open_seq, self.boot);
         self.head.mark = self.recovery.newest.mark;
         if self.cage.holds(Canary::AppendAfterTorn) {
             self.head.resumption = Resumption::Done;
@@ -396,7 +447,8 @@ impl Engine<'_> {
         self.head.seq_max = self.recovery.accepted;
         self.published_seq = self.recovery.accepted;
         self.recovery.load.header = None;
-        self.recovery.hinted = u32::from(matches!(scan.last, Some((GroupKind::Close, _))));
+        let closed = adopted.is_none() && matches!(scan.last, Some((GroupKind::Close, _)));
+        self.recovery.hinted = u32::from(closed);
         self.recovery.enter(Phase::Orphans);
         Ok(Poll::Ready(()))
     }

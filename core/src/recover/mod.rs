@@ -58,7 +58,7 @@ pub(crate) struct Recovery {
     pub(crate) by_scan: u32,
     first: Option<SegmentId>,
     /// A segment whose header does not count, but tells a sequence that was given out.
-    unproven: Option<SegmentId>,
+    unproven: Option<headers::Unproven>,
     /// The head could not be resumed; what was read was flushed.
     flushed: bool,
 }

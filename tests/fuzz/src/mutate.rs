@@ -100,6 +100,11 @@ impl Mutant {
         if fix {
             mutant.fix();
         }
+        if tape.byte() >= 240 {
+            let length = mutant.image.bytes.len();
+            let left = 8192 + tape.below(length - 8192);
+            mutant.image.bytes.truncate(left.next_multiple_of(1024).min(length));
+        }
         (mutant, origin)
     }
 
@@ -120,7 +125,7 @@ impl Mutant {
         let length = self.image.bytes.len();
         let segments = self.image.segments() as usize;
         let segment_bytes = self.image.layout.segment_bytes as usize;
-        match tape.byte() % 10 {
+        match tape.byte() % 9 {
             0 => {
                 let at = tape.below(length);
                 self.image.bytes[at] ^= 1 << (tape.byte() & 7);
@@ -149,10 +154,6 @@ impl Mutant {
                 self.image.segment_mut(SegmentId(segment as u32)).copy_from_slice(&bytes);
             }
             5 => {
-                let left = 8192 + tape.below(length - 8192);
-                self.image.bytes.truncate(left.next_multiple_of(1024).min(length));
-            }
-            6 => {
                 let (from, fill) = (tape.below(length), [0, 0xff][tape.byte() as usize & 1]);
                 let to = (from + tape.below(3000)).min(length);
                 self.image.bytes[from..to].fill(fill);
@@ -225,9 +226,7 @@ impl Mutant {
     /// Makes every checksum right: of superblocks, groups, headers, marks and footers, wherever they may now be.
     fn fix(&mut self) {
         for copy in 0..2 {
-            if self.image.bytes.len() >= 8192 {
-                self.image.fix_superblock(copy);
-            }
+            self.image.fix_superblock(copy);
         }
         let segments = self.image.segments();
         for index in 0..segments {

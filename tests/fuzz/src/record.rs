@@ -77,7 +77,7 @@ pub fn run(data: &[u8]) {
 
 fn decoders(data: &[u8]) {
     let seeds = base(0, 0).image.seeds(&base(0, 0).image.headers()[0], Boot(1));
-    if let Some(header) = RecordHeader::decode(data) {
+    if let Some(header) = RecordHeader::decode(data).filter(|_| data.len() >= 12) {
         let again = encode_header(
             header.kind,
             (header.key_bytes, header.value_bytes),
@@ -86,10 +86,7 @@ fn decoders(data: &[u8]) {
             0,
             &SUMS,
         );
-        let mut known = [0; 8];
-        let bytes = data.len().min(8);
-        known[..bytes].copy_from_slice(&data[..bytes]);
-        assert_eq!(again[..8], known, "what is decoded is what is encoded");
+        assert_eq!(again[..8], data[..8], "what is decoded is what is encoded");
         assert!(header.record_bytes() >= 12);
     }
     let _ = GroupHeader::decode(data, Offset(512), &seeds, &SUMS);

@@ -11,7 +11,7 @@ use super::soak::{Campaign, run};
 use super::tape::generate;
 
 /// EmberKV's seeded bugs. The names are those of `emberkv_core::canary::Canary`.
-pub const CANARIES: [(&str, Hunt); 16] = [
+pub const CANARIES: [(&str, Hunt); 21] = [
     ("FuaOverBuffered", Hunt::Crash),
     ("IncarnationReuse", Hunt::Crash),
     ("ResumeAsCorrupt", Hunt::Crash),
@@ -20,14 +20,19 @@ pub const CANARIES: [(&str, Hunt); 16] = [
     ("StopAtFirstBad", Hunt::Crash),
     ("RotAsTorn", Hunt::Rot),
     ("NoRecoverFlush", Hunt::Crash),
-    ("TailRewrite", Hunt::Crash),
     ("AppendAfterTorn", Hunt::Crash),
     ("NoBatchCommit", Hunt::Crash),
-    ("KeyBeforeCrc", Hunt::Rot),
-    ("StaleHint", Hunt::Crash),
+    ("KeyBeforeCrc", Hunt::Crash),
+    ("HintUnverified", Hunt::Rot),
     ("SkipBad", Hunt::Rot),
     ("FlushRetry", Hunt::Errors),
     ("NoSalt", Hunt::Crash),
+    ("RollNoFlush", Hunt::Crash),
+    ("NoMark", Hunt::Rot),
+    ("AckBeforeFlush", Hunt::Crash),
+    ("WriteErrorSwallowed", Hunt::Errors),
+    ("HeaderUnproven", Hunt::Crash),
+    ("CloseWithoutSync", Hunt::Crash),
 ];
 
 /// Where a bug shows.

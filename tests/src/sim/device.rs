@@ -270,6 +270,10 @@ impl SimDevice {
             * unit;
         self.record_write(OpKind::Write, offset, &data[..kept]);
         self.rules.wrote(offset, data.len() as u32);
+        if self.profile().medium == Medium::Block {
+            // What arrived of it is nothing that anybody was told of: a later session may write there.
+            self.rules.forget_at_open(offset, data.len() as u32);
+        }
         if kept > 0 {
             self.program(offset, &data[..kept]);
         }

@@ -28,6 +28,8 @@ pub struct Rules {
     programmed: Vec<u64>,
     /// Overwritable: per commit unit the time of its last write; 0 for never.
     written: Vec<u32>,
+    /// Overwritable: commit units of writes that failed.
+    failed: Vec<u32>,
     /// Durable writes since the last acknowledgement: their units.
     durable: Vec<u32>,
     /// Counts writes, erases and flushes.
@@ -52,6 +54,7 @@ impl Rules {
         self.programmed.clear();
         self.written.clear();
         self.durable.clear();
+        self.failed.clear();
         if self.nor {
             self.programmed.resize(units.div_ceil(64), 0);
         } else {
@@ -69,6 +72,7 @@ impl Rules {
         self.programmed.clone_from(&other.programmed);
         self.written.clone_from(&other.written);
         self.durable.clone_from(&other.durable);
+        self.failed.clone_from(&other.failed);
         self.clock = other.clock;
         self.flushed = other.flushed;
         self.acked = other.acked;
@@ -81,6 +85,10 @@ impl Rules {
     /// A store is opened: what an earlier one wrote without an acknowledgement it may write again.
     pub fn opening(&mut self) {
         self.opened = self.clock;
+        self.durable.clear();
+        for unit in self.failed.drain(..) {
+            self.written[unit as usize] = 0;
+        }
         let acked = self.acked;
         for time in &mut self.written {
             if *time > acked {
@@ -135,6 +143,13 @@ impl Rules {
             words(units).for_each(|(word, mask)| self.programmed[word] |= mask);
         } else {
             self.written[units].fill(self.clock);
+        }
+    }
+
+    /// A write of these bytes failed: no acknowledgement covers them, and the next store may write there.
+    pub fn forget_at_open(&mut self, offset: u32, bytes: u32) {
+        for unit in self.units(offset, bytes) {
+            self.failed.push(unit as u32);
         }
     }
 

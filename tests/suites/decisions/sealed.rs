@@ -54,7 +54,7 @@ fn every_place_before_a_recorded_end_is_resumed_or_corrupt() {
             let end = put_behind(&mut image, &header, x, (cut, flushed));
             let groups = image.groups(&header);
             // Where nothing resumes the log, the recorded end lies behind X: it was there once.
-            let resumed = then == Then::Resumed;
+            let resumed = matches!(then, Then::Resumed | Then::CorruptLater);
             let end = if resumed { end } else { x + UNIT };
             put_successor(&mut image, &header, end, digest_of(&groups));
             let cell = format!("{harm:?}, {cut:?}, {flushed:?}: {reason}");
@@ -157,7 +157,9 @@ fn a_cut_of_another_incarnation_or_segment_is_refused() {
 #[test]
 fn the_table_has_one_cell_for_every_pair_of_what_may_lie_behind() {
     for cut in [Cut::None, Cut::Stale, Cut::Less, Cut::Equal, Cut::More] {
-        for flushed in [Flushed::None, Flushed::Less, Flushed::Equal, Flushed::More] {
+        for flushed in
+            [Flushed::None, Flushed::Less, Flushed::Equal, Flushed::More, Flushed::LaterBoot]
+        {
             let cells = CELLS.iter().filter(|cell| (cell.0, cell.1) == (cut, flushed)).count();
             assert_eq!(cells, 1, "{cut:?}, {flushed:?}");
         }

@@ -36,6 +36,8 @@ pub(crate) enum Flushed {
     Less,
     Equal,
     More,
+    /// Less, but by a later session than all that are known.
+    LaterBoot,
 }
 
 /// What open shall do.
@@ -47,31 +49,38 @@ pub(crate) enum Then {
     Corrupt,
     /// The log goes on behind X.
     Resumed,
+    /// The log goes on behind X, and is damaged where that session's groups end.
+    CorruptLater,
 }
-use Then::{Corrupt, Resumed, Torn};
+use Then::{Corrupt, CorruptLater, Resumed, Torn};
 
 /// Every cell: what lies behind X, the outcome, the reason.
-pub(crate) const CELLS: [(Cut, Flushed, Then, &str); 20] = [
+pub(crate) const CELLS: [(Cut, Flushed, Then, &str); 25] = [
     (Cut::None, Flushed::None, Torn, "nothing is behind: the last write did not get through"),
     (Cut::None, Flushed::Less, Torn, "written in the same flush as X, or in one before it"),
     (Cut::None, Flushed::Equal, Torn, "X was not durable yet when it was written"),
     (Cut::None, Flushed::More, Corrupt, "X was durable when it was written"),
+    (Cut::None, Flushed::LaterBoot, Corrupt, "its resume group was durable before it was written"),
     (Cut::Stale, Flushed::None, Torn, "of two places for resume groups, the older one's"),
     (Cut::Stale, Flushed::Less, Torn, "neither says that X was durable"),
     (Cut::Stale, Flushed::Equal, Torn, "neither says that X was durable"),
     (Cut::Stale, Flushed::More, Corrupt, "X was durable when the group was written"),
+    (Cut::Stale, Flushed::LaterBoot, Corrupt, "its resume group is lost, this one is older"),
     (Cut::Less, Flushed::None, Resumed, "what lies before X was not readable to that session"),
     (Cut::Less, Flushed::Less, Resumed, "the same"),
     (Cut::Less, Flushed::Equal, Resumed, "the same"),
     (Cut::Less, Flushed::More, Resumed, "a recorded end wins over everything"),
+    (Cut::Less, Flushed::LaterBoot, CorruptLater, "a third session's resume group is lost"),
     (Cut::Equal, Flushed::None, Resumed, "a session saw the torn place and recorded it"),
     (Cut::Equal, Flushed::Less, Resumed, "the same; the other group was cut off with X"),
     (Cut::Equal, Flushed::Equal, Resumed, "the same"),
     (Cut::Equal, Flushed::More, Resumed, "a recorded end wins over everything"),
+    (Cut::Equal, Flushed::LaterBoot, CorruptLater, "a third session's resume group is lost"),
     (Cut::More, Flushed::None, Corrupt, "a later session still read X"),
     (Cut::More, Flushed::Less, Corrupt, "a later session still read X"),
     (Cut::More, Flushed::Equal, Corrupt, "a later session still read X"),
     (Cut::More, Flushed::More, Corrupt, "two proofs"),
+    (Cut::More, Flushed::LaterBoot, Corrupt, "two proofs"),
 ];
 
 /// What is wrong at X.
@@ -89,7 +98,7 @@ pub(crate) enum Harm {
     Value,
     /// A bit of the trailer flipped.
     Trailer,
-    /// The group is of an earlier boot.
+    /// The group is of no boot.
     Boot,
 }
 pub(crate) const HARMS: [Harm; 7] =
@@ -116,7 +125,7 @@ pub(crate) fn put_commit(
 
 /// Puts X with this harm; the groups before it are there already.
 pub(crate) fn put_harmed(image: &mut Image, header: &SegmentHeader, x: u32, harm: Harm) {
-    let boot = if harm == Harm::Boot { Boot(7) } else { Boot(1) };
+    let boot = if harm == Harm::Boot { Boot(0) } else { Boot(1) };
     put_commit(image, header, x, boot, ("lost", 50, x));
     let place = x as usize;
     let bytes = &mut image.segment_mut(header.segment)[place..place + UNIT as usize];
@@ -165,11 +174,12 @@ pub(crate) fn put_behind(
     }
     let known = match flushed {
         Flushed::None => return end,
-        Flushed::Less => x - 1,
+        Flushed::Less | Flushed::LaterBoot => x - 1,
         Flushed::Equal => x,
         Flushed::More => x + 1,
     };
-    put_commit(image, header, x + 4 * UNIT, Boot(1), ("behind", 60, known));
+    let boot = if flushed == Flushed::LaterBoot { Boot(header.boot.0 + 64) } else { header.boot };
+    put_commit(image, header, x + 4 * UNIT, boot, ("behind", 60, known));
     end
 }
 
@@ -195,7 +205,7 @@ fn every_place_without_a_whole_group_is_torn_or_corrupt_as_the_table_says() {
                     expected.push(key);
                 }
                 put_harmed(&mut image, &header, x, harm);
-                put_behind(&mut image, &header, x, (cut, flushed));
+                let end = put_behind(&mut image, &header, x, (cut, flushed));
                 let cell = format!("{before} before, {harm:?}, {cut:?}, {flushed:?}: {reason}");
                 let shown = open(&config, &image);
                 match then {
@@ -204,12 +214,10 @@ fn every_place_without_a_whole_group_is_torn_or_corrupt_as_the_table_says() {
                         expected.push("new");
                         assert_eq!(shown, keys(&expected), "{cell}");
                     }
-                    Corrupt => {
-                        let place = Corruption {
-                            segment: Some(SegmentId(0)),
-                            offset: Offset(x),
-                            what: Damage::Group,
-                        };
+                    Corrupt | CorruptLater => {
+                        let offset = Offset(if then == Corrupt { x } else { end });
+                        let place =
+                            Corruption { segment: Some(SegmentId(0)), offset, what: Damage::Group };
                         assert_eq!(shown, Shown::Corrupt(place), "{cell}");
                     }
                 }

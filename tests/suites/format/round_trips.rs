@@ -61,9 +61,8 @@ fn superblocks() -> impl Strategy<Value = Superblock> {
     (sizes, rest).prop_map(|((segment, unit, segments_max, stride, align), rest)| {
         let (store_id, secret, record, key, offset) = rest;
         let segment_bytes = 1 << segment;
-        let commit_unit = 1 << unit.min(segment - 3);
+        let commit_unit = 1 << unit.min(segment - 3).min(stride);
         let record_bytes_max = 65 + record % (segment_bytes / 8 - 64);
-        let least = 2_u64 << stride;
         Superblock {
             key_bytes_max: 1 + key % (record_bytes_max - 64).min(0xffff) as u16,
             store_id,
@@ -72,7 +71,7 @@ fn superblocks() -> impl Strategy<Value = Superblock> {
             segment_bytes,
             segments_max,
             stride: 1 << stride,
-            data_offset: least + offset % ((1 << 32) - least + 1),
+            data_offset: (2 + offset % ((1 << (32 - stride)) - 1)) << stride,
             align_shift: align.min(commit_unit.trailing_zeros() as u8),
             record_bytes_max,
         }

@@ -113,12 +113,18 @@ fn superblock_values_outside_their_documented_range_are_refused() {
         ),
         (
             "commit_unit",
-            &[|b| b.commit_unit = 8, |b| b.commit_unit = b.segment_bytes / 8],
+            &[
+                |b| b.commit_unit = 8,
+                |b| {
+                    (b.commit_unit, b.stride, b.data_offset) = (b.segment_bytes / 8, 8192, 16384);
+                },
+            ],
             &[
                 |b| b.commit_unit = 0,
                 |b| b.commit_unit = 768,
+                |b| b.commit_unit = 8192,
                 |b| {
-                    b.commit_unit = b.segment_bytes / 4;
+                    (b.commit_unit, b.stride, b.data_offset) = (16384, 16384, 32768);
                 },
             ],
         ),
@@ -152,7 +158,13 @@ fn superblock_values_outside_their_documented_range_are_refused() {
         (
             "data_offset",
             &[|b| b.data_offset = 0x2000, |b| b.data_offset = 1 << 32],
-            &[|b| b.data_offset = 0x1fff, |b| b.data_offset = (1 << 32) + 1],
+            &[
+                |b| b.data_offset = 0x1000,
+                |b| b.data_offset = 0x2001,
+                |b| {
+                    b.data_offset = (1 << 32) + 0x1000;
+                },
+            ],
         ),
         (
             "align_shift",
