@@ -115,7 +115,7 @@ pub(crate) struct Port<'m> {
     /// Pages that a failed read of several pages touched: they are read one by one.
     careful: Option<(PageId, PageId)>,
     /// The result of a read outside of the log.
-    raw: Option<(u64, Option<FrameId>)>,
+    raw: Option<(u64, Result<FrameId, DeviceErrorKind>)>,
 }
 
 /// Device facts that the port needs.
@@ -332,9 +332,13 @@ impl<'m> Port<'m> {
     pub(crate) fn poll_raw(&mut self, address: u64) -> Result<Poll<Option<FrameId>>, Error> {
         if let Some((at, frame)) = self.raw.take() {
             if at == address {
-                return Ok(Poll::Ready(frame));
+                return match frame {
+                    Ok(frame) => Ok(Poll::Ready(Some(frame))),
+                    Err(DeviceErrorKind::Uncorrectable) => Ok(Poll::Ready(None)),
+                    Err(kind) => Err(Error::Device(kind)),
+                };
             }
-            if let Some(frame) = frame {
+            if let Ok(frame) = frame {
                 self.pool.release(frame);
             }
         }
@@ -361,11 +365,16 @@ impl<'m> Port<'m> {
     fn complete_read(&mut self, result: Result<(), DeviceErrorKind>) {
         let Some(mut read) = self.read.take() else { return };
         if let Some(address) = read.raw {
-            let whole = result.is_ok().then_some(read.first);
-            if whole.is_none() {
+            if result == Err(DeviceErrorKind::Transient) && read.tries + 1 < READ_TRIES {
+                let id = self.id();
+                let tries = read.tries + 1;
+                self.read = Some(PageRead { id, tries, progress: Progress::Queued, ..read });
+                return;
+            }
+            if result.is_err() {
                 self.pool.release(read.first);
             }
-            self.raw = Some((address, whole));
+            self.raw = Some((address, result.map(|()| read.first)));
             return;
         }
         let page_bytes = self.layout.page_bytes();

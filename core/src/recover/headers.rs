@@ -226,6 +226,10 @@ impl Engine<'_> {
             let want = self.port.layout.capacity_of(newest.segments);
             return Err(Error::DeviceTooSmall { want, have: self.capacity });
         }
+        if newest.cut.is_some_and(|cut| !self.segments.exists(cut.segment)) {
+            // No store wrote this; its mark would be written outside of the segments.
+            return Err(self.corrupted(newest.segment, Offset(0), Damage::SegmentHeader));
+        }
         while self.recovery.index < self.segments.count() {
             let segment = SegmentId(self.recovery.index);
             let listed = segment == newest.segment || ready!(self.poll_listed(&newest, segment)?);

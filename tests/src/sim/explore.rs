@@ -213,6 +213,7 @@ impl<E: Engine> Sim<E> {
         let here = self.levels[0].get_or_insert_default();
         here.medium.copy_medium(&here.base, &setup);
         here.pending.clear();
+        here.left_behind = 0;
         for op in 0..here.recorder.log.ops.len() {
             here.advance(op);
         }
@@ -236,6 +237,7 @@ impl<E: Engine> Sim<E> {
         let setup = self.setup;
         here.medium.copy_medium(&here.base, &setup);
         here.pending.clear();
+        here.left_behind = 0;
         here.seen.clear();
         let pin = self.pins.get(level).cloned();
         let place = [

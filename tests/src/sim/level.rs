@@ -4,7 +4,7 @@
 use super::device::{Saved, SimDevice};
 use super::fate::{Fate, befall};
 use super::images::Menu;
-use super::oplog::{Atom, OpKind, Phase};
+use super::oplog::{Atom, AtomKind, OpKind, Phase};
 use super::plan::Plan;
 use super::probe::Crash;
 use super::profile::Medium;
@@ -19,6 +19,8 @@ pub(super) struct Level {
     pub(super) medium: SimDevice,
     pub(super) saved: Saved,
     pub(super) pending: Vec<Atom>,
+    /// How many of them an earlier store left behind when it was opened anew.
+    pub(super) left_behind: usize,
     pub(super) atoms: Vec<Atom>,
     pub(super) menu: Menu,
     pub(super) seen: Seen,
@@ -117,10 +119,15 @@ impl Level {
             }
             OpKind::Write | OpKind::Erase | OpKind::Discard => self.pending.extend_from_slice(own),
             OpKind::Flush => {
-                for atom in self.pending.drain(..) {
+                for (index, atom) in self.pending.drain(..).enumerate() {
                     self.seen.applied(&atom);
                     befall(&mut self.medium, &atom, log.data_of(&atom), Fate::Full);
+                    if index < self.left_behind && atom.kind == AtomKind::Program {
+                        // An earlier store wrote it and nobody was told: the one that is open now may write there.
+                        self.medium.rules.forgotten(atom.offset, atom.bytes);
+                    }
                 }
+                self.left_behind = 0;
                 self.medium.rules.flushed();
             }
             OpKind::Ack => self.medium.rules.ack(),
@@ -129,7 +136,10 @@ impl Level {
                     self.medium.rules.freed(atom.offset, atom.bytes);
                 }
             }
-            OpKind::Reopen => self.medium.rules.opening(),
+            OpKind::Reopen => {
+                self.left_behind = self.pending.len();
+                self.medium.rules.opening();
+            }
             OpKind::FlushFailed | OpKind::User(_) => {}
         }
     }

@@ -146,6 +146,14 @@ impl Rules {
         }
     }
 
+    /// An earlier store wrote these bytes and nobody was told: they may be written again.
+    pub fn forgotten(&mut self, offset: u32, bytes: u32) {
+        if !self.nor {
+            let units = self.units(offset, bytes);
+            self.written[units].fill(0);
+        }
+    }
+
     /// A write of these bytes failed: no acknowledgement covers them, and the next store may write there.
     pub fn forget_at_open(&mut self, offset: u32, bytes: u32) {
         for unit in self.units(offset, bytes) {

@@ -81,6 +81,7 @@ pub fn run_session<E: Engine>(
     loop {
         device.bounds = desk.history.bounds();
         device.phase = Some(if start == Start::Format { Phase::Format } else { Phase::Open });
+        device.rules.opening();
         device.note(OpKind::Reopen);
         device.rules.opening();
         device.reset_counters();

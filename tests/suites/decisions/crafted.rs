@@ -35,6 +35,20 @@ fn regression_a_mark_that_names_an_unproven_segment_again_and_again_is_damage() 
 }
 
 #[test]
+fn regression_a_cut_outside_of_the_device_is_damage() {
+    let config = config(Hints::Omit);
+    let mut image = build(&config, 6, |store| commit(store, "a"));
+    let first = image.headers()[0];
+    let cut = Cut { segment: SegmentId(512), open_seq: Seq(1), end: Offset(512), digest: 0 };
+    let mut header = first;
+    header.cut = Some(cut);
+    image.put_header(HeaderPlace::Own(first.segment), &header);
+    let place =
+        Corruption { segment: Some(SegmentId(0)), offset: Offset(0), what: Damage::SegmentHeader };
+    assert_eq!(open(&config, &image), Shown::Corrupt(place));
+}
+
+#[test]
 fn regression_a_chunk_head_with_billions_of_chunks_does_not_hold_up_open() {
     let config = config(Hints::Write);
     let mut image = build(&config, 5, |_| {});
