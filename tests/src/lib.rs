@@ -2,3 +2,8 @@
 
 pub mod image;
 pub mod sim;
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct ReadMe;
