@@ -61,7 +61,7 @@ impl Sizes {
             frame_bytes: config.page_bytes as usize,
             frames: config.frames as usize,
             slots: slots_for(config.keys_max),
-            shards: shards_for(config.keys_max) as usize,
+            shards: shards_for(config.keys_max),
             segments: segments_max as usize,
             hint_bytes,
             align: buffer_align.max(16) as usize,

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p emberkv-tests --bench open -- [KEYS] [VALUE_BYTES]`
 
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use std::time::Instant;
 
 use emberkv_core::{Access, ArenaContent, BlockDevice, Config, Hints, Store, required_bytes};

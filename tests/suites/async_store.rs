@@ -112,12 +112,11 @@ fn value(seed: u64) -> Vec<u8> {
     vec![seed as u8; bytes as usize]
 }
 
+type Outcome = Option<Result<(), Error<MemoryError>>>;
+type Change = Option<(Vec<u8>, Option<Vec<u8>>)>;
+
 /// One operation; `None` where its future was dropped. Returns what it would change.
-fn step(
-    store: &mut AsyncStore<'_, Hesitant>,
-    number: u64,
-    polls: usize,
-) -> (Option<Result<(), Error<MemoryError>>>, Option<(Vec<u8>, Option<Vec<u8>>)>) {
+fn step(store: &mut AsyncStore<'_, Hesitant>, number: u64, polls: usize) -> (Outcome, Change) {
     let key = format!("key {}", number * 7 % 11).into_bytes();
     match number % 5 {
         0 => (run(store.sync(), polls), None),

@@ -5,6 +5,8 @@
 //! Then a wrapper breaks one rule at a time: each must be caught, by the check that is named after
 //! it.
 
+#![expect(clippy::print_stdout, reason = "says which mode was tested")]
+
 use std::future::Future;
 use std::ops::Range;
 use std::path::Path;

@@ -5,6 +5,8 @@
 //! program again with a job in the environment; see [`job`]. What needs a mount is skipped with a
 //! line on standard output where mounting is not allowed.
 
+#![expect(clippy::print_stdout, reason = "a skipped test says so")]
+
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;

@@ -218,11 +218,9 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         mut report: impl FnMut(Corruption),
     ) -> Result<CheckSummary, Error<D::Error>> {
         let mut superblocks = 0;
-        for place in self.check_superblocks().await? {
-            if let Some(place) = place {
-                superblocks += 1;
-                report(place);
-            }
+        for place in self.check_superblocks().await?.into_iter().flatten() {
+            superblocks += 1;
+            report(place);
         }
         if !self.engine.is_read_only() {
             self.sync().await?;

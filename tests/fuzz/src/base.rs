@@ -40,8 +40,7 @@ pub fn shape(index: usize) -> Shape {
         ..Config::default()
     };
     let nor = Config { segment_bytes: 2048, page_bytes: 256, ..small };
-    let hints =
-        Config { segment_bytes: 8192, page_bytes: 1024, hints: Hints::Write, ..small };
+    let hints = Config { segment_bytes: 8192, page_bytes: 1024, hints: Hints::Write, ..small };
     match index % SHAPES {
         0 => Shape { rules: Rules::block(512), config: small, segments: 8 },
         1 => Shape { rules: Rules::block(512), config: hints, segments: 6 },

@@ -2,7 +2,7 @@
 
 use emberkv_core::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES};
 use emberkv_core::format::segment::{HeaderPlace, SegmentHeader};
-use emberkv_core::types::{Boot, Seq, SegmentId};
+use emberkv_core::types::{Boot, SegmentId, Seq};
 use emberkv_tests::image::Image;
 
 use crate::base::{Base, base};

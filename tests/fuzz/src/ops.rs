@@ -4,8 +4,6 @@
 use std::cell::RefCell;
 
 use emberkv_tests::sim::plan::Plan;
-use emberkv_tests::sim::profile::SETUP_BYTES;
-use emberkv_tests::sim::tape::{TapeOp, TapeReader};
 use emberkv_tests::sim::{Ember, Sim};
 
 /// The longest tape: an input should cost milliseconds.
@@ -13,12 +11,6 @@ const TAPE_BYTES: usize = 96;
 
 thread_local! {
     static SIM: RefCell<Sim<Ember>> = RefCell::new(Sim::new(None));
-}
-
-/// Whether the program of a tape dies without a power cut.
-fn kills(tape: &[u8]) -> bool {
-    let mut reader = TapeReader::new(tape, SETUP_BYTES);
-    std::iter::from_fn(|| reader.next_op()).any(|op| op == TapeOp::Kill)
 }
 
 /// The entry.
@@ -37,10 +29,6 @@ pub fn run(data: &[u8]) {
     let tape = &tape[..tape.len().min(TAPE_BYTES)];
     let outcome = SIM.with_borrow_mut(|sim| sim.run(tape, &plan.encode()));
     if let Err(failure) = outcome {
-        if failure.problem.class == "device-rule" && kills(tape) {
-            // The simulator takes what a killed program had written, and the next one flushed, for acknowledged.
-            return;
-        }
         // The simulator is thrown away: it is not clean after a failure.
         SIM.set(Sim::new(None));
         panic!("{failure}");

@@ -38,8 +38,7 @@ pub fn run(data: &[u8]) {
     if fix < 205 {
         image.fix_group(&header, start, Boot(3));
     }
-    let bounds =
-        Bounds { data_end: layout.data_end, align: layout.align, commit_unit: unit };
+    let bounds = Bounds { data_end: layout.data_end, align: layout.align, commit_unit: unit };
     let seeds = image.seeds(&header, Boot(3));
     let bytes = &image.segment(SegmentId(1))[..layout.data_end as usize];
     let mut parser = GroupParser::new(Offset(start), seeds, bounds, verify, SUMS);

@@ -8,7 +8,7 @@ mod flash;
 
 use emberkv_core::{Config, Error, Hints, Store};
 
-use flash::{Flash, Fault};
+use flash::{Fault, Flash};
 
 /// Enough for the configuration below; `required_bytes` says how much it is.
 const ARENA_BYTES: usize = 12 * 1024;

@@ -26,7 +26,7 @@ pub fn config(setup: &Setup) -> Config {
         seed: [0x5a; 32],
         page_bytes: setup.page_bytes,
         frames: setup.frames,
-        keys_max: 128,
+        keys_max: 512,
         key_bytes_max: 32,
         hints: if setup.hints { Hints::Write } else { Hints::Omit },
         access: Access::ReadWrite,

@@ -133,7 +133,7 @@ pub(crate) fn put_harmed(image: &mut Image, header: &SegmentHeader, x: u32, harm
         Harm::Zeros => bytes.fill(0),
         Harm::Noise => {
             for (index, byte) in bytes.iter_mut().enumerate() {
-                *byte = (index * index >> 3) as u8 ^ 0x96;
+                *byte = ((index * index) >> 3) as u8 ^ 0x96;
             }
         }
         Harm::Header => bytes[9] ^= 4,

@@ -124,7 +124,12 @@ fn mutated(rng: &mut Rng, inputs: &[Vec<u8>]) -> Vec<u8> {
     input
 }
 
-fn fuzz(target: Target, options: &Options, time: Duration, running: &Running) -> Result<bool, String> {
+fn fuzz(
+    target: Target,
+    options: &Options,
+    time: Duration,
+    running: &Running,
+) -> Result<bool, String> {
     let (name, _) = target;
     let inputs = corpus(name)?;
     let start = Instant::now();
