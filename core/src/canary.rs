@@ -11,7 +11,7 @@ pub enum Canary {
     IncarnationReuse,
     /// A resume group behind a torn tail counts as proof of damage.
     ResumeAsCorrupt,
-    /// A listed segment without a header is passed over.
+    /// A segment without a header is passed over, though its predecessor's mark tells of it.
     HeaderLost,
     /// Sequence numbers that a crash discarded are given out again.
     SeqReuse,
@@ -45,8 +45,6 @@ pub enum Canary {
     WriteErrorSwallowed,
     /// A header is believed without proof that the flush behind it succeeded.
     HeaderUnproven,
-    /// Closing does not wait for the data before it writes its mark.
-    CloseWithoutSync,
 }
 
 impl Canary {
@@ -80,7 +78,6 @@ impl Canary {
             Self::AckBeforeFlush => "AckBeforeFlush",
             Self::WriteErrorSwallowed => "WriteErrorSwallowed",
             Self::HeaderUnproven => "HeaderUnproven",
-            Self::CloseWithoutSync => "CloseWithoutSync",
         }
     }
 
@@ -106,7 +103,6 @@ impl Canary {
         Self::AckBeforeFlush,
         Self::WriteErrorSwallowed,
         Self::HeaderUnproven,
-        Self::CloseWithoutSync,
     ];
 }
 

@@ -4,7 +4,6 @@ use core::task::Poll;
 
 use super::core_state::{Engine, Health};
 use super::{Gather, OpKind, Purpose, ready};
-use crate::canary::Canary;
 use crate::config::Access;
 use crate::device::{DeviceErrorKind, Durability};
 use crate::error::{Corruption, Damage, Error};
@@ -154,9 +153,7 @@ impl Engine<'_> {
     /// `Poisoned`.
     pub fn poll_close(&mut self) -> Result<Poll<()>, Error> {
         self.abort_batch();
-        if !self.cage.holds(Canary::CloseWithoutSync) {
-            ready!(self.poll_sync(self.published_seq)?);
-        }
+        ready!(self.poll_sync(self.published_seq)?);
         if self.health != Health::Sound || self.check_writable().is_err() {
             return Ok(Poll::Ready(()));
         }
@@ -174,8 +171,7 @@ impl Engine<'_> {
             }
             ready!(self.reserve_frames(64 + self.port.layout.commit_unit));
             // What its trailer says must be true: everything before it is durable.
-            if self.head.durable < self.head.position && !self.cage.holds(Canary::CloseWithoutSync)
-            {
+            if self.head.durable < self.head.position {
                 if self.issue_up_to(self.head.position)
                     && self.covered != Some((self.head.open_seq, self.head.position))
                 {

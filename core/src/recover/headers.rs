@@ -142,8 +142,9 @@ impl Engine<'_> {
             };
             // Its own mark may tell of a newer segment whose header is damaged.
             let place = HeaderPlace::Mark(segment, header.open_seq);
-            let next =
-                ready!(self.poll_header(place)?).filter(|next| next.open_seq > header.open_seq);
+            let next = ready!(self.poll_header(place)?)
+                .filter(|next| next.open_seq > header.open_seq)
+                .filter(|_| !self.cage.holds(Canary::HeaderLost));
             if let Some(next) = next.filter(|next| !self.segments.exists(next.segment)) {
                 // The mark is written only behind the flush of that segment's header: it was there.
                 let want = self.port.layout.capacity_of(next.segments);
@@ -239,7 +240,6 @@ impl Engine<'_> {
                         self.note_header(&header);
                         self.recovery.repaired += 1;
                     }
-                    None if self.cage.holds(Canary::HeaderLost) => {}
                     None => return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader)),
                 }
             }
