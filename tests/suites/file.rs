@@ -410,3 +410,24 @@ fn job() {
         other => panic!("no job is called {other}"),
     }
 }
+
+#[test]
+fn regression_a_dropped_device_can_be_opened_while_children_are_started() {
+    let directory = directory();
+    let path = directory.path().join("store");
+    drop(FileDevice::open_or_create(&path, &options(MIB)).expect("made"));
+    // A child that has been forked and has not executed its program yet holds copies of all descriptors, and their locks.
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let child = std::process::Command::new("true").spawn();
+                child.expect("starts").wait().expect("ends");
+            }
+        });
+        let result: Result<(), _> =
+            (0..300).try_for_each(|_| FileDevice::open_or_create(&path, &options(MIB)).map(drop));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        result.expect("opens each time");
+    });
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use emberkv_core::{Access, BlockDevice, Caps, Durability, Geometry};
-use rustix::fs::{fdatasync, fstat, fsync, ftruncate};
+use rustix::fs::{FlockOperation, fdatasync, flock, fstat, fsync, ftruncate};
 use rustix::io::{Errno, ReadWriteFlags, preadv, pwritev, pwritev2};
 
 use crate::error::{At, FileError, Operation, Reason};
@@ -29,6 +29,15 @@ pub struct FileDevice {
     access: Access,
     mode: IoMode,
     geometry: Geometry,
+}
+
+impl Drop for FileDevice {
+    /// Gives the lock back at once: a child that another thread is just starting may hold a copy of the descriptor until
+    /// it executes its program, and the lock lives as long as any copy does.
+    fn drop(&mut self) {
+        // Where this fails the lock goes with the last descriptor.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl FileDevice {
