@@ -160,7 +160,7 @@ impl Engine<'_> {
         stream: &mut StreamIn,
         bytes: u32,
     ) -> Result<Poll<()>, Error> {
-        // The record's bytes come out of the pool and go into it: encode with a piece at a time on the stack.
+        // The record's bytes lie in the pool already: they are copied from frame to frame.
         let Some((first, _)) = stream.bounce else { return Err(Error::Stream) };
         ready!(self.poll_doomed()?);
         let fingerprint = self.chunk_fingerprint(stream.value_id, stream.written);

@@ -125,7 +125,7 @@ impl Head {
         }
     }
 
-    /// Where the open group started, as the cut of this segment would be if it were taken now.
+    /// The cut of this segment, if its log ends at `boundary`.
     pub(crate) fn cut_at(&self, boundary: Boundary) -> Cut {
         let end = Offset(boundary.end);
         Cut { segment: self.segment, open_seq: self.open_seq, end, digest: boundary.digest }

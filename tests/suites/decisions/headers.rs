@@ -247,9 +247,10 @@ fn play(segment: u32, cells: &[Cell]) {
             NoHeader => corrupt(0, Damage::SegmentHeader),
             NoGroup => corrupt(DATA_START, Damage::Group),
             NoOrder => {
-                let refused =
-                    matches!(shown, Shown::Corrupt(Corruption { what: Damage::SegmentHeader, .. }));
-                assert!(refused, "{state:?}, footer {footer:?}, groups {groups:?}: {reason}");
+                assert!(
+                    matches!(shown, Shown::Corrupt(Corruption { what: Damage::SegmentHeader, .. })),
+                    "{state:?}, footer {footer:?}, groups {groups:?}: {reason}"
+                );
                 continue;
             }
         };
