@@ -1,5 +1,7 @@
 //! Bugs that were found by reading and proved by hand-made faults: each test failed once.
 
+#[path = "regressions/chunks.rs"]
+mod chunks;
 #[path = "regressions/device.rs"]
 mod device;
 

@@ -127,7 +127,8 @@ impl Engine<'_> {
 
     fn record_seed(&self, location: &Location) -> Option<u32> {
         let segment = self.port.layout.segment_of(location.address);
-        if segment == self.head.segment {
+        // While the log is read there is no head yet.
+        if segment == self.head.segment && self.health != Health::Opening {
             return Some(self.head.seeds.record);
         }
         let open_seq = self.segments.open_seq(segment)?;

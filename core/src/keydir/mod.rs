@@ -18,4 +18,4 @@ pub use hash::{FingerprintHasher, fingerprint};
 pub use shape::{Growth, shards_for, slots_for};
 pub use slot::{Entry, RECORD_BYTES_MAX, Slot};
 pub use table::{Keydir, KeydirFull, Outcome, ShardMeta};
-pub use walk::{IterPosition, Marked};
+pub use walk::IterPosition;

@@ -74,8 +74,7 @@ pub(super) fn remove_at(slots: &mut [Slot], home_slots: u32, index: usize) {
 }
 
 /// Places every entry from `from` on anew, the lowest first, each at its home or right behind the
-/// one before it. `keep` may change a slot's marks, and drops it by `false`. The slots before
-/// `from` must be empty.
+/// one before it, where `keep` does not drop it by `false`. The slots before `from` must be empty.
 ///
 /// The write never overtakes the read, if each entry i is read from R(i) >= home(i): W(i) =
 /// max(home(i), W(i-1) + 1); W(i-1) <= R(i-1) holds for the entry before, and R(i-1) + 1 <= R(i),
@@ -84,17 +83,17 @@ pub(super) fn settle(
     slots: &mut [Slot],
     from: usize,
     home_slots: u32,
-    mut keep: impl FnMut(&mut Slot) -> bool,
+    mut keep: impl FnMut(&Slot) -> bool,
 ) {
     let mut next = 0;
     for read in from..slots.len() {
-        let mut slot = slots[read];
+        let slot = slots[read];
         if is_empty(&slot) {
             // Not written: memory of a shard may be in use and yet never touched.
             continue;
         }
         slots[read] = EMPTY;
-        if keep(&mut slot) {
+        if keep(&slot) {
             let write = home_of(slot[0], home_slots).max(next);
             debug_assert!(write <= read);
             slots[write] = slot;

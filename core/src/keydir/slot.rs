@@ -3,7 +3,7 @@
 //! ```text
 //! word 0   position: 64 bits of the fingerprint, orders the slots of a shard
 //! word 1   sequence; 0 = the slot is empty, and then all three words are 0
-//! word 2   63..28 location | 27..8 record bytes | 7..6 kind | 5 mark | 4..0 low bits of the shard
+//! word 2   63..28 location | 27..8 record bytes | 7..6 kind | 5 zero | 4..0 low bits of the shard
 //! ```
 //!
 //! Zeroed memory is therefore an empty table. The low shard bits tell keys with equal positions
@@ -18,7 +18,6 @@ pub(super) const EMPTY: Slot = [0; 3];
 pub(super) const LOW_BITS: u32 = 5;
 
 const LOW_MASK: u64 = (1 << LOW_BITS) - 1;
-const MARK: u64 = 1 << 5;
 const KIND_SHIFT: u32 = 6;
 const BYTES_SHIFT: u32 = 8;
 const BYTES_BITS: u32 = 20;
@@ -78,21 +77,6 @@ pub(super) fn kind(slot: &Slot) -> EntryKind {
     EntryKind::from_bits((slot[2] >> KIND_SHIFT) as u8)
 }
 
-#[inline]
-pub(super) fn is_marked(slot: &Slot) -> bool {
-    slot[2] & MARK != 0
-}
-
-#[inline]
-pub(super) fn set_mark(slot: &mut Slot) {
-    slot[2] |= MARK;
-}
-
-#[inline]
-pub(super) fn clear_mark(slot: &mut Slot) {
-    slot[2] &= !MARK;
-}
-
 /// Whether a slot can hold this location. Locations that come from a medium are asked about here
 /// first.
 #[inline]
@@ -103,7 +87,7 @@ pub(super) const fn fits(location: &Location, align_shift: u8) -> bool {
         && location.record_bytes <= RECORD_BYTES_MAX
 }
 
-/// The slot of an entry, unmarked.
+/// The slot of an entry.
 ///
 /// # Panics
 /// If the sequence is 0 or the location does not fit: the caller's bug, it would lose the key.
@@ -152,20 +136,12 @@ mod tests {
                             let key = SlotKey { position: u64::MAX, low };
                             let entry =
                                 entry(units << align_shift, bytes, EntryKind::from_bits(kind));
-                            let mut slot = pack(key, &entry, align_shift);
+                            let slot = pack(key, &entry, align_shift);
                             assert_eq!(
                                 (super::key(&slot), unpack(&slot, align_shift)),
                                 (key, entry)
                             );
-                            assert!(!is_marked(&slot) && !is_empty(&slot));
-                            set_mark(&mut slot);
-                            assert!(is_marked(&slot));
-                            assert_eq!(
-                                (super::key(&slot), unpack(&slot, align_shift)),
-                                (key, entry)
-                            );
-                            clear_mark(&mut slot);
-                            assert_eq!(slot, pack(key, &entry, align_shift));
+                            assert!(!is_empty(&slot));
                         }
                     }
                 }

@@ -233,8 +233,7 @@ impl<'m> Keydir<'m> {
         Some(slot::unpack(&slots[index], self.align_shift))
     }
 
-    /// Sets the entry of a fingerprint and answers the one it replaces. The entry's mark is
-    /// cleared.
+    /// Sets the entry of a fingerprint and answers the one it replaces.
     ///
     /// # Errors
     /// [`KeydirFull`] for a new key at capacity; nothing has changed. Never for a key that has an
@@ -326,8 +325,8 @@ impl<'m> Keydir<'m> {
         KeydirFull { capacity: self.shape.capacity }
     }
 
-    /// Points an entry elsewhere if it still points to `expected`; its sequence, kind and mark
-    /// stay. `false`, and nothing has changed, if the key was overwritten or removed meanwhile.
+    /// Points an entry elsewhere if it still points to `expected`; its sequence and kind stay.
+    /// `false`, and nothing has changed, if the key was overwritten or removed meanwhile.
     ///
     /// # Panics
     /// If the location does not fit an entry.
@@ -346,11 +345,7 @@ impl<'m> Keydir<'m> {
         if old.location.address != expected {
             return false;
         }
-        let marked = slot::is_marked(found);
         *found = slot::pack(key, &Entry { location: new, ..old }, align_shift);
-        if marked {
-            slot::set_mark(found);
-        }
         true
     }
 
@@ -376,11 +371,6 @@ impl<'m> Keydir<'m> {
         for (count, gone) in self.kinds.iter_mut().zip(kinds) {
             *count -= gone;
         }
-    }
-
-    /// Marks the entry of a fingerprint; whether there is one.
-    pub fn set_mark(&mut self, fingerprint: &Fingerprint) -> bool {
-        self.slot_mut(fingerprint).map(slot::set_mark).is_some()
     }
 
     /// Loads the slots where these fingerprints begin to search, all at once: their cache misses

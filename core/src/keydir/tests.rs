@@ -7,7 +7,7 @@ use std::vec::Vec;
 
 use super::shape::{Growth, Shape};
 use super::table::{Keydir, KeydirFull, Outcome, ShardMeta};
-use super::walk::{IterPosition, Marked};
+use super::walk::IterPosition;
 use super::{Entry, Slot, fingerprint, shards_for, slots_for};
 use crate::types::{EntryKind, Fingerprint, Location, LogAddress, Seq};
 
@@ -335,69 +335,32 @@ fn a_walk_can_go_on_behind_a_fingerprint_that_is_gone() {
 }
 
 #[test]
-fn unmarked_chunks_are_dropped_and_everything_else_stays() {
+fn what_a_sweep_refuses_is_dropped_and_everything_else_stays() {
     let shape = shape(4, 100, 40, 300);
     for growth in [Growth::SmallSteps, Growth::Fixed] {
         let (mut slots, mut shards) = memory(&shape);
         let mut keydir = Keydir::with_shape(&mut slots, &mut shards, SECRET, 4, shape, growth);
         let (mut model, mut random) = (Model::new(), Random(17));
-        let mut marked = Vec::new();
         for number in 0..250 {
             let key = fingerprint_of(number, Positions::Spread);
             let new = entry(&mut random, number + 1);
             keydir.insert(&key, new).expect("room");
             model.insert(keydir.position_of(&key), new);
-            if random.below(3) == 0 {
-                assert!(keydir.set_mark(&key));
-                marked.push(keydir.position_of(&key));
-            }
         }
-        assert!(!keydir.set_mark(&fingerprint_of(9999, Positions::Spread)));
-        let mut dropped = Vec::new();
-        keydir.drop_unmarked_chunks(|entry| dropped.push(*entry));
-        let mut expected = Vec::new();
-        model.retain(|position, entry| {
-            let keep = entry.kind != EntryKind::Chunk || marked.contains(position);
-            if !keep {
-                expected.push(*entry);
-            }
-            keep
+        let stays = |entry: &Entry| entry.kind != EntryKind::Chunk || entry.seq.0.is_multiple_of(3);
+        let mut seen = Vec::new();
+        keydir.retain(|entry| {
+            seen.push(*entry);
+            stays(entry)
         });
-        assert!(!expected.is_empty());
-        assert_eq!(dropped, expected);
+        assert_eq!(seen, model.values().copied().collect::<Vec<_>>(), "each once, in order");
+        model.retain(|_, entry| stays(entry));
+        assert!(model.len() < 250 && keydir.len_of(EntryKind::Chunk) > 0);
         assert_same(&keydir, &model);
-        // All marks are clear now, so the next sweep takes the other chunks.
-        keydir.drop_unmarked_chunks(|_| ());
+        keydir.retain(|entry| entry.kind != EntryKind::Chunk);
         assert_eq!(keydir.len_of(EntryKind::Chunk), 0);
         keydir.check();
     }
-}
-
-#[test]
-fn a_mark_survives_moving_and_growth_but_not_a_new_entry() {
-    let mut slots = vec![[0; 3]; slots_for(1000)];
-    let mut shards = vec![[0; 2]; 1];
-    let mut keydir = Keydir::new(&mut slots, &mut shards, SECRET, 0, 1000, Growth::SmallSteps);
-    let keys: Vec<_> =
-        (0..3u64).map(|number| fingerprint(&SECRET, &number.to_le_bytes())).collect();
-    for key in &keys {
-        keydir.insert(key, value(1)).expect("room");
-        keydir.set_mark(key);
-    }
-    assert!(keydir.replace_location(&keys[0], LogAddress(1), location(77)));
-    keydir.insert(&keys[1], value(2)).expect("room");
-    keydir.reserve(1000);
-    let mut marked = Vec::new();
-    keydir.retain(|entry, mark| {
-        marked.push((entry.location.address.0, mark));
-        true
-    });
-    marked.sort_unstable_by_key(|(address, _)| *address);
-    assert_eq!(marked, [(1, Marked::Yes), (2, Marked::No), (77, Marked::Yes)]);
-    keydir.set_mark(&keys[0]);
-    keydir.clear_marks();
-    keydir.retain(|_, mark| mark == Marked::Yes);
-    assert!(keydir.is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::shard;
 use super::slot::{self, Entry, Slot, SlotKey};
 use super::table::Keydir;
-use crate::types::{EntryKind, Fingerprint};
+use crate::types::Fingerprint;
 
 /// A place in the keydir's order, which is by shard index, position, low shard bits. It names no
 /// slot, so inserts, removals and growth do not move it.
@@ -41,25 +41,20 @@ impl Keydir<'_> {
         None
     }
 
-    /// Drops every entry that `keep` refuses, in order, and clears all marks. Takes time for every
-    /// slot in use.
-    ///
-    /// `keep` gets the entry and whether it is marked.
-    pub fn retain(&mut self, mut keep: impl FnMut(&Entry, Marked) -> bool) {
+    /// Drops every entry that `keep` refuses, in order. Takes time for every slot in use.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool) {
         for index in 0..self.shards.len() {
             self.retain_in_shard(index, &mut keep);
         }
     }
 
-    fn retain_in_shard(&mut self, index: usize, keep: &mut impl FnMut(&Entry, Marked) -> bool) {
+    fn retain_in_shard(&mut self, index: usize, keep: &mut impl FnMut(&Entry) -> bool) {
         let align_shift = self.align_shift;
         let mut dropped = [0; 4];
         let (slots, home_slots) = self.shard_mut(index);
-        shard::settle(slots, 0, home_slots, |found: &mut Slot| {
-            let marked = if slot::is_marked(found) { Marked::Yes } else { Marked::No };
-            slot::clear_mark(found);
+        shard::settle(slots, 0, home_slots, |found: &Slot| {
             let entry = slot::unpack(found, align_shift);
-            let kept = keep(&entry, marked);
+            let kept = keep(&entry);
             if !kept {
                 dropped[entry.kind as usize] += 1;
             }
@@ -67,33 +62,4 @@ impl Keydir<'_> {
         });
         self.forget(index, dropped);
     }
-
-    /// Drops every entry of kind `Chunk` that is not marked, tells each to `dropped`, and clears
-    /// all marks.
-    pub fn drop_unmarked_chunks(&mut self, mut dropped: impl FnMut(&Entry)) {
-        self.retain(|entry, marked| {
-            let keep = entry.kind != EntryKind::Chunk || marked == Marked::Yes;
-            if !keep {
-                dropped(entry);
-            }
-            keep
-        });
-    }
-
-    /// Clears all marks.
-    pub fn clear_marks(&mut self) {
-        for index in 0..self.shards.len() {
-            let (slots, _) = self.shard_mut(index);
-            slots.iter_mut().filter(|slot| slot::is_marked(slot)).for_each(slot::clear_mark);
-        }
-    }
-}
-
-/// Whether an entry was marked since the marks were last cleared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marked {
-    /// It was.
-    Yes,
-    /// It was not, or it was set anew since.
-    No,
 }

@@ -4,21 +4,25 @@
 //!    group of its own says that the flush behind its header succeeded); find headers that are lost but must be there.
 //! 2. `load`: in the order of incarnations, take a segment's hints where its footer may be believed, else scan its groups
 //!    (`scan`) up to its recorded end; the newest one up to where it is torn (`search` decides torn or corrupt).
-//! 3. `finish`: resume the head, drop chunks without a visible head.
+//! 3. `chunks`: where there are chunked values, `load` once more, for the chunks that visible heads ask for.
+//! 4. `tail`: the head, where the newest segment ends. `finish`: resume it.
 //!
 //! Every step reads at most one run of pages or handles one record, and all loops are bounded by the device's size.
 
+mod chunks;
 mod finish;
 mod headers;
 mod hints;
 mod load;
 mod scan;
 mod search;
+mod tail;
 
 pub(crate) use headers::NewestState;
 pub(crate) use scan::{Scan, ScanContext, ScanEvent};
 pub(crate) use search::{Search, SearchEnd};
 
+use crate::engine::Cursor;
 use crate::types::{Boot, SegmentId, Seq};
 
 /// Where recovery stands.
@@ -29,8 +33,9 @@ enum Phase {
     Lost,
     Count,
     Load,
+    Heads,
+    Chunks,
     Tail,
-    Orphans,
     Resume,
     Done,
 }
@@ -43,7 +48,11 @@ pub(crate) struct Recovery {
     index: u32,
     newest: NewestState,
     load: load::LoadState,
-    orphans: finish::OrphanState,
+    /// Where the search for chunked values has got to.
+    heads: Cursor,
+    tail: Option<tail::Tail>,
+    /// The log was closed: there is nothing to resume.
+    closed: bool,
     /// Largest sequence that any valid bytes show, kept or cut off.
     seq_max: Seq,
     /// Largest sequence of a header or group that counts.
@@ -51,6 +60,7 @@ pub(crate) struct Recovery {
     boot_max: Boot,
     /// Segments whose header was read from another copy.
     pub(crate) repaired: u32,
+    /// Segments in the order of incarnations.
     hinted: u32,
     /// Segments opened by hints, for statistics.
     pub(crate) by_hints: u32,
@@ -70,7 +80,9 @@ impl Default for Recovery {
             index: 0,
             newest: NewestState::default(),
             load: load::LoadState::default(),
-            orphans: finish::OrphanState::default(),
+            heads: Cursor::default(),
+            tail: None,
+            closed: false,
             seq_max: Seq(0),
             accepted: Seq(0),
             boot_max: Boot(0),
@@ -116,8 +128,9 @@ impl Engine<'_> {
                 Phase::Lost => ready!(self.recover_lost()?),
                 Phase::Count => ready!(self.recover_count()?),
                 Phase::Load => ready!(self.recover_load()?),
+                Phase::Heads => ready!(self.recover_heads()?),
+                Phase::Chunks => ready!(self.recover_chunks()?),
                 Phase::Tail => ready!(self.recover_tail()?),
-                Phase::Orphans => ready!(self.recover_orphans()?),
                 Phase::Resume => ready!(self.recover_resume()?),
                 Phase::Done => return Ok(Poll::Ready(())),
             }
