@@ -10,7 +10,10 @@ use emberkv_core::format::hint::HINT_BYTES;
 use emberkv_core::format::record::{self, RecordKind};
 use emberkv_core::format::segment::{Cut, HeaderPlace};
 use emberkv_core::types::{Boot, Offset, SegmentId, Seq};
-use emberkv_core::{Checksums, Hints};
+use emberkv_core::{
+    Access, BlockDevice as _, Checksums, Config, Error, Hints, Store, required_bytes,
+};
+use emberkv_memory::{MemoryDevice, Rules};
 use emberkv_tests::image::NewGroup;
 
 use super::bench::{DATA_START, Shown, build, commit, config, open, value_of};
@@ -48,16 +51,29 @@ fn regression_a_cut_outside_of_the_device_is_damage() {
     assert_eq!(open(&config, &image), Shown::Corrupt(place));
 }
 
+/// A chunk head of so many chunks of one byte.
+fn head_of(value_id: u64, count: u32) -> [u8; 32] {
+    let mut head = [0; 32];
+    put(&mut head, 0, &value_id.to_le_bytes());
+    put(&mut head, 8, &u64::from(count).to_le_bytes());
+    put(&mut head, 16, &1_u32.to_le_bytes());
+    put(&mut head, 20, &count.to_le_bytes());
+    head
+}
+
+fn chunk_key(value_id: u64, index: u32) -> [u8; 12] {
+    let mut key = [0; 12];
+    put(&mut key, 0, &value_id.to_le_bytes());
+    put(&mut key, 8, &index.to_le_bytes());
+    key
+}
+
 #[test]
 fn regression_a_chunk_head_with_billions_of_chunks_does_not_hold_up_open() {
     let config = config(Hints::Write);
     let mut image = build(&config, 5, |_| {});
     let header = image.headers()[0];
-    let mut head = [0; 32];
-    put(&mut head, 0, &7_u64.to_le_bytes());
-    put(&mut head, 8, &u64::from(u32::MAX).to_le_bytes());
-    put(&mut head, 16, &1_u32.to_le_bytes());
-    put(&mut head, 20, &u32::MAX.to_le_bytes());
+    let head = head_of(7, u32::MAX);
     let value = value_of("a");
     let group = NewGroup {
         kind: GroupKind::Data,
@@ -72,18 +88,51 @@ fn regression_a_chunk_head_with_billions_of_chunks_does_not_hold_up_open() {
     };
     image.put_group(&header, DATA_START, Boot(1), &group);
     let device =
-        emberkv_memory::MemoryDevice::new(image.bytes.clone(), emberkv_memory::Rules::block(512))
-            .expect("the rules are valid");
-    let geometry = emberkv_core::BlockDevice::geometry(&device);
-    let mut arena = vec![0; emberkv_core::required_bytes(&config, &geometry)];
+        MemoryDevice::new(image.bytes.clone(), Rules::block(512)).expect("the rules are valid");
+    let mut arena = vec![0; required_bytes(&config, &device.geometry())];
     let start = Instant::now();
-    let mut store =
-        emberkv_core::Store::open(device, &mut arena, &config).expect("every checksum is right");
+    let mut store = Store::open(device, &mut arena, &config).expect("every checksum is right");
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     let mut buffer = [0; 64];
     assert_eq!(store.get(b"a", &mut buffer), Ok(Some(&value[..])));
     let refused = store.get(b"b", &mut buffer).map(|_| ());
-    assert_eq!(refused, Err(emberkv_core::Error::BufferTooSmall { needed: u64::from(u32::MAX) }));
+    assert_eq!(refused, Err(Error::BufferTooSmall { needed: u64::from(u32::MAX) }));
+}
+
+#[test]
+fn a_chunk_that_is_not_in_the_log_leaves_no_entry_and_its_value_is_damaged() {
+    let config = config(Hints::Omit);
+    let mut image = build(&config, 5, |_| {});
+    let header = image.headers()[0];
+    let (here, other, head) = (chunk_key(7, 0), chunk_key(9, 1), head_of(7, 2));
+    let group = NewGroup {
+        kind: GroupKind::Data,
+        first_seq: Seq(2),
+        records: vec![
+            (RecordKind::Chunk, &here, b"x"),
+            (RecordKind::Chunk, &other, b"of no visible value"),
+            (RecordKind::ChunkHead, b"b", &head),
+        ],
+        flushed: Offset(DATA_START),
+        end: GroupEnd::Padded,
+    };
+    image.put_group(&header, DATA_START, Boot(1), &group);
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let config = Config { access, ..config };
+        let device =
+            MemoryDevice::new(image.bytes.clone(), Rules::block(512)).expect("the rules are valid");
+        let mut arena = vec![0; required_bytes(&config, &device.geometry())];
+        let mut store = Store::open(device, &mut arena, &config).expect("every checksum is right");
+        let stats = store.stats();
+        // The head and the one chunk: headers, keys and values.
+        assert_eq!((stats.keys, stats.entries), (1, 2));
+        assert_eq!(stats.live_bytes, (12 + 1 + 32) + (12 + 12 + 1));
+        let mut buffer = [0; 64];
+        let refused = store.get(b"b", &mut buffer).map(|_| ());
+        let Err(Error::Corrupted(place)) = refused else { panic!("{refused:?}") };
+        assert_eq!((place.segment, place.what), (Some(header.segment), Damage::Chunk));
+        assert_eq!(place.offset, image.groups(&header)[0].records[2].offset, "that of the head");
+    }
 }
 
 #[test]

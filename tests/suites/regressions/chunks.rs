@@ -73,7 +73,7 @@ fn bytes(seed: u32, count: usize) -> Vec<u8> {
 fn fill(store: &mut Store<'_, &mut Device>) -> (Model, usize) {
     let mut model = Model::new();
     let mut chunks = 0;
-    for round in 0..120u32 {
+    for round in 0..240u32 {
         let key = vec![b'k', (round % 7) as u8];
         match round % 6 {
             0 | 3 => {
@@ -126,11 +126,11 @@ fn assert_shows(store: &mut Store<'_, &mut Device>, model: &Model) {
 fn live_chunks_are_loaded_exactly_by_hints_and_by_scan_after_a_close_and_after_a_crash() {
     for hints in [Hints::Write, Hints::Omit] {
         for closes in [true, false] {
-            let config = Config { segment_bytes: 16384, keys_max: 160, hints, ..tiny() };
+            let config = Config { segment_bytes: 16384, keys_max: 120, hints, ..tiny() };
             let mut device = Device::block(4 << 20);
             let mut store = format(&mut device, &config);
             let (model, chunks) = fill(&mut store);
-            assert!(chunks > 160, "more than the keydir holds: {chunks}");
+            assert!(chunks > 2 * 120, "more than the keydir holds: {chunks}");
             assert_shows(&mut store, &model);
             store.sync().expect("a sync works");
             let before = store.stats();
