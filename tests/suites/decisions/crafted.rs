@@ -136,6 +136,40 @@ fn a_chunk_that_is_not_in_the_log_leaves_no_entry_and_its_value_is_damaged() {
 }
 
 #[test]
+fn heads_that_ask_for_more_chunks_than_there_are_do_not_fill_the_keydir() {
+    // Three heads and two chunks, exactly.
+    let config = Config { keys_max: 5, ..config(Hints::Omit) };
+    let mut image = build(&config, 5, |_| {});
+    let header = image.headers()[0];
+    let (first, second) = (chunk_key(7, 0), chunk_key(7, 1));
+    let (mut shared, greedy) = (head_of(7, 2), head_of(11, 3));
+    put(&mut shared, 24, &(SUMS.crc64)(0, b"xy").to_le_bytes());
+    let group = NewGroup {
+        kind: GroupKind::Data,
+        first_seq: Seq(2),
+        records: vec![
+            (RecordKind::Chunk, &first, b"x"),
+            (RecordKind::Chunk, &second, b"y"),
+            (RecordKind::ChunkHead, b"b", &shared),
+            (RecordKind::ChunkHead, b"c", &shared),
+            (RecordKind::ChunkHead, b"d", &greedy),
+        ],
+        flushed: Offset(DATA_START),
+        end: GroupEnd::Padded,
+    };
+    image.put_group(&header, DATA_START, Boot(1), &group);
+    let device =
+        MemoryDevice::new(image.bytes.clone(), Rules::block(512)).expect("the rules are valid");
+    let mut arena = vec![0; required_bytes(&config, &device.geometry())];
+    let mut store = Store::open(device, &mut arena, &config).expect("what is there fits");
+    assert_eq!(store.stats().entries, 5);
+    let mut buffer = [0; 64];
+    assert_eq!(store.get(b"b", &mut buffer), Ok(Some(&b"xy"[..])));
+    assert_eq!(store.get(b"c", &mut buffer), Ok(Some(&b"xy"[..])));
+    assert!(matches!(store.get(b"d", &mut buffer), Err(Error::Corrupted(_))));
+}
+
+#[test]
 fn regression_a_footer_of_incarnation_zero_is_none() {
     let config = config(Hints::Omit);
     let image = build(&config, 5, |store| {
