@@ -45,6 +45,16 @@ pub enum Canary {
     WriteErrorSwallowed,
     /// A header is believed without proof that the flush behind it succeeded.
     HeaderUnproven,
+    /// A merged segment is given back before its announcement is durable.
+    FreeBeforeDurable,
+    /// A cycle starts one free segment too late.
+    FreeTargetTooSmall,
+    /// A tombstone is dropped when its segment is merged.
+    DropTombstone,
+    /// A copy takes a new sequence.
+    MergeBumpsSeq,
+    /// What an earlier use left in the footer and mark slots of a segment stays there.
+    StaleFooter,
 }
 
 impl Canary {
@@ -78,6 +88,11 @@ impl Canary {
             Self::AckBeforeFlush => "AckBeforeFlush",
             Self::WriteErrorSwallowed => "WriteErrorSwallowed",
             Self::HeaderUnproven => "HeaderUnproven",
+            Self::FreeBeforeDurable => "FreeBeforeDurable",
+            Self::FreeTargetTooSmall => "FreeTargetTooSmall",
+            Self::DropTombstone => "DropTombstone",
+            Self::MergeBumpsSeq => "MergeBumpsSeq",
+            Self::StaleFooter => "StaleFooter",
         }
     }
 
@@ -103,6 +118,11 @@ impl Canary {
         Self::AckBeforeFlush,
         Self::WriteErrorSwallowed,
         Self::HeaderUnproven,
+        Self::FreeBeforeDurable,
+        Self::FreeTargetTooSmall,
+        Self::DropTombstone,
+        Self::MergeBumpsSeq,
+        Self::StaleFooter,
     ];
 }
 

@@ -22,6 +22,11 @@ pub struct Config {
     pub key_bytes_max: u16,
     /// Write hints and footers, so that open reads those instead of the data.
     pub hints: Hints,
+    /// Most live bytes of the log, in percent of what its segments hold: 50 to 90. More stores more in the same place, less
+    /// makes merges cheaper: at most 1 / (1 - live_percent/100) bytes are written for each byte.
+    pub live_percent: u8,
+    /// When appends pay for merges.
+    pub pacing: Pacing,
     /// Whether this open may write.
     pub access: Access,
     /// What the arena holds when it is given.
@@ -40,6 +45,15 @@ pub enum Hints {
     Write,
     /// Open by scanning: for small devices.
     Omit,
+}
+
+/// When appends pay for merges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pacing {
+    /// In step with the bytes appended: no call does much.
+    Incremental,
+    /// A segment at a time: one call in many does it all.
+    OneShot,
 }
 
 /// What the arena holds when it is given to a store.
@@ -83,6 +97,8 @@ impl Default for Config {
             keys_max: 1 << 20,
             key_bytes_max: 1024,
             hints: Hints::Write,
+            live_percent: 75,
+            pacing: Pacing::Incremental,
             access: Access::ReadWrite,
             arena: ArenaContent::Unknown,
             checksums: Checksums::PORTABLE,

@@ -12,6 +12,7 @@ mod async_store;
 pub mod canary;
 pub mod engine;
 mod log;
+mod merge;
 pub mod pool;
 mod recover;
 mod store;
@@ -27,7 +28,7 @@ pub mod stats;
 pub mod types;
 
 pub use async_store::{AsyncStore, ValueCursor};
-pub use config::{Access, ArenaContent, Config, Hints};
+pub use config::{Access, ArenaContent, Config, Hints, Pacing};
 pub use device::{
     AsyncBlockDevice, BlockDevice, Caps, DeviceError, DeviceErrorKind, Durability, Geometry,
     GeometryError,
@@ -36,6 +37,7 @@ pub use engine::{CheckSummary, Cursor};
 pub use error::{Corruption, Damage, Error};
 pub use format::checksum::Checksums;
 pub use memory::required_bytes;
+pub use merge::MergeNeed;
 pub use stats::Stats;
 pub use store::{Batch, Blocking, Store, StreamError, ValueReader};
 pub use types::Seq;

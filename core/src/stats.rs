@@ -54,6 +54,20 @@ pub struct Stats {
     pub headers_repaired: u32,
     /// Device writes that failed and were placed elsewhere, or were a spare copy.
     pub write_faults: u64,
+    /// Most bytes that live records may take, each with what a merge adds to it; beyond it puts answer `Full`.
+    pub live_bytes_max: u64,
+    /// What the live records take of that.
+    pub live_cost: u64,
+    /// Bytes that this session appended for users, padding and hints included.
+    pub appended_bytes: u64,
+    /// Bytes that this session appended for copies.
+    pub copied_bytes: u64,
+    /// Bytes of merge work of this session, read and written.
+    pub merge_work: u64,
+    /// Segments that this session gave back.
+    pub segments_merged: u64,
+    /// Segments kept although records in them cannot be read.
+    pub segments_damaged: u32,
     /// A flush failed: nothing is written any more.
     pub poisoned: bool,
 }

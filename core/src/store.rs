@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::device::{AsyncBlockDevice, BlockDevice, Caps, Durability, Geometry};
 use crate::engine::{CheckSummary, Cursor};
 use crate::error::{Corruption, Error};
+use crate::merge::MergeNeed;
 use crate::stats::Stats;
 use crate::types::{EntryKind, Seq};
 
@@ -235,6 +236,26 @@ impl<'m, D: BlockDevice> Store<'m, D> {
         report: impl FnMut(Corruption),
     ) -> Result<CheckSummary, Error<D::Error>> {
         now(self.inner.check(report))
+    }
+
+    /// See [`AsyncStore::merge_step`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn merge_step(&mut self, budget: u64) -> Result<bool, Error<D::Error>> {
+        now(self.inner.merge_step(budget))
+    }
+
+    /// See [`AsyncStore::merge_debt`].
+    #[must_use]
+    pub fn merge_debt(&self) -> u64 {
+        self.inner.merge_debt()
+    }
+
+    /// See [`AsyncStore::need_merge`].
+    #[must_use]
+    pub fn need_merge(&self) -> MergeNeed {
+        self.inner.need_merge()
     }
 
     /// Figures about the store.

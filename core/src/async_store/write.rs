@@ -6,6 +6,7 @@ use super::{AsyncStore, drive};
 use crate::device::AsyncBlockDevice;
 use crate::engine::{StreamIn, StreamSource};
 use crate::error::Error;
+use crate::merge::MergeNeed;
 use crate::types::{EntryKind, Seq};
 
 /// A chunked value that is being written. Whatever ends the call before its head is there, an error or a dropped future,
@@ -103,6 +104,29 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         let target = self.engine.published_seq();
         drive!(self, self.engine.poll_sync(target));
         Ok(())
+    }
+
+    /// Does merge work of about `budget` bytes, so that appends need not. Returns whether there is more to do.
+    ///
+    /// # Errors
+    /// As for [`put`](Self::put).
+    pub async fn merge_step(&mut self, budget: u64) -> Result<bool, Error<D::Error>> {
+        let mut left = budget;
+        let more = drive!(self, self.engine.poll_merge(&mut left));
+        self.drain().await;
+        Ok(more)
+    }
+
+    /// Bytes of work that the merges under way still need, at most.
+    #[must_use]
+    pub fn merge_debt(&self) -> u64 {
+        self.engine.merge_debt()
+    }
+
+    /// Whether merging would be of use now.
+    #[must_use]
+    pub fn need_merge(&self) -> MergeNeed {
+        self.engine.merge_need()
     }
 
     /// Adds to the batch.

@@ -9,12 +9,11 @@ use super::core_state::Engine;
 use super::ready;
 use crate::canary::Canary;
 use crate::error::Error;
-use crate::format::bytes::{put, round_up, u16_at, u32_at};
+use crate::format::bytes::{put, u16_at, u32_at};
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupEnd, GroupKind};
-use crate::format::record::{self, RECORD_HEADER_BYTES, RecordKind};
-use crate::keydir::Entry;
+use crate::format::record::{RECORD_HEADER_BYTES, RecordKind, RecordShape};
 use crate::log::NewRecord;
-use crate::types::{EntryKind, FrameId, Location, Offset, Seq};
+use crate::types::{EntryKind, FrameId, Seq};
 
 const LINK_BYTES: u32 = 4;
 const ITEM_BYTES: u32 = 8;
@@ -29,6 +28,10 @@ pub(crate) struct Staged {
     new_keys: u32,
     /// Bytes that the records will take in the log, aligned.
     log_bytes: u32,
+    /// What keeping its puts will cost.
+    cost: u64,
+    /// What it replaces costs now.
+    freed: u64,
 }
 
 /// Where reading of staged bytes stands.
@@ -62,8 +65,8 @@ impl Engine<'_> {
         if log_bytes > most || self.staged.records >= u32::from(u16::MAX) {
             return Err(Error::BatchTooLarge { max: most });
         }
-        let is_new = self.keydir.get(&self.keydir.fingerprint(key)).is_none();
-        let new_keys = self.staged.new_keys + u32::from(is_new);
+        let old = self.keydir.get(&self.keydir.fingerprint(key));
+        let new_keys = self.staged.new_keys + u32::from(old.is_none());
         if !self.keydir.has_room_for(new_keys) {
             return Err(Error::KeydirFull { capacity: u64::from(self.keydir.capacity()) });
         }
@@ -82,6 +85,8 @@ impl Engine<'_> {
         self.staged.records += 1;
         self.staged.new_keys = new_keys;
         self.staged.log_bytes = log_bytes;
+        self.staged.cost += self.record_cost(record.record_bytes());
+        self.staged.freed += old.map_or(0, |old| self.record_cost(old.location.record_bytes));
         Ok(Poll::Ready(()))
     }
 
@@ -138,6 +143,8 @@ impl Engine<'_> {
         if self.staged.records == 0 {
             return Ok(Poll::Ready(self.published_seq));
         }
+        let more = self.staged.cost.saturating_sub(self.staged.freed);
+        ready!(self.poll_admission(more, None)?);
         ready!(self.make_room_for(
             self.staged.log_bytes,
             self.staged.records,
@@ -180,7 +187,6 @@ impl Engine<'_> {
             filled += source.len();
         });
         let kind = RecordKind::from_byte(item[0]).expect("staged by poll_stage");
-        let entry_kind = kind.entry_kind().expect("staged by poll_stage");
         let sizes = (u16_at(&item, 2), u32_at(&item, 4));
         let body = u32::from(sizes.0) + sizes.1;
         let body_at = *from;
@@ -194,32 +200,14 @@ impl Engine<'_> {
             key_left -= of_key;
         });
         let fingerprint = hasher.finish();
-        let Some(mut group) = self.head.group else { unreachable!("the caller opened a group") };
-        let offset = Offset(self.head.position);
-        let seq = Seq(group.first_seq.0 + u64::from(group.count));
-        let seed = self.head.seeds.record;
-        let header = record::encode_header(kind, sizes, (offset, seq), inner, seed, &self.sums);
-        self.write_bytes(&header);
+        let shape =
+            RecordShape { kind, flags: 0, key_bytes: sizes.0, value_bytes: sizes.1, inner };
+        let begun = self.begin_record(&shape, Seq(0));
         self.staged_pieces(from, body, |engine, frame, at, bytes| {
             engine.write_frames(frame, at, bytes)
         });
-        self.write_zeros(round_up(self.head.position, self.port.layout.align));
-        group.count += 1;
-        self.head.group = Some(group);
-        self.next_seq = self.next_seq.max(Seq(seq.0 + 1));
-        self.head.seq_max = seq;
-        let record_bytes = RECORD_HEADER_BYTES + body;
-        self.hints.add(
-            (Offset(group.start), group.first_seq),
-            fingerprint,
-            record_bytes,
-            entry_kind,
-        );
-        let address = self.port.layout.log_address(self.head.segment, offset);
-        self.publish(
-            fingerprint,
-            Entry { seq, location: Location { address, record_bytes }, kind: entry_kind },
-        )
+        let entry = self.end_record(begun, &fingerprint);
+        self.publish(fingerprint, entry)
     }
 
     /// Calls `each` with the pieces (frame, first byte, bytes) of the next `bytes` staged bytes.

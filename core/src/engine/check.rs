@@ -102,10 +102,7 @@ impl Engine<'_> {
         if self.check.entered != Some(segment) {
             // A page that was appended to never held the slots that share it: read them from the medium.
             self.check.entered = Some(segment);
-            for offset in [0, self.port.layout.data_end, self.port.layout.mark_start] {
-                let page = self.port.layout.page_at(segment, Offset(offset));
-                self.port.pool.forget_clean(page);
-            }
+            self.forget_slots(segment);
         }
         let whole = !self.slot_is_readable(segment, Offset(0))
             || ready!(self.poll_header(HeaderPlace::Own(segment))?)
@@ -183,7 +180,7 @@ impl Engine<'_> {
                     summary.groups += 1;
                     summary.bytes += u64::from(group.end.0 - group.start.0);
                 }
-                ScanEvent::Record { .. } => summary.records += 1,
+                ScanEvent::Record { .. } | ScanEvent::Freed(_) => summary.records += 1,
                 ScanEvent::GroupEnd => {}
                 ScanEvent::Bad => *search = Some(Search::new(scan, context.bounds.commit_unit)),
             }

@@ -13,10 +13,11 @@ use super::read::Record;
 use super::ready;
 use crate::error::{Damage, Error};
 use crate::format::bytes::{put, u32_at, u64_at};
-use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
+use crate::format::group::GroupKind;
+use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordKind, RecordShape};
 use crate::keydir::Entry;
 use crate::log::NewRecord;
-use crate::types::{EntryKind, Fingerprint, FrameId, Seq};
+use crate::types::{EntryKind, Fingerprint, FrameId, SegmentId, Seq};
 
 /// Bytes of a head's value.
 pub(crate) const CHUNK_HEAD_BYTES: usize = 32;
@@ -116,7 +117,8 @@ impl Engine<'_> {
         self.check_key(key)?;
         // The value's id is a sequence number: this session's numbering must be durable before one is given out.
         ready!(self.poll_writable()?);
-        let most = self.port.layout.record_bytes_max - RECORD_HEADER_BYTES - CHUNK_KEY_BYTES as u32;
+        let overhead = RECORD_HEADER_BYTES + EXPLICIT_SEQ_BYTES + CHUNK_KEY_BYTES as u32;
+        let most = self.port.layout.record_bytes_max - overhead;
         let mut chunk_bytes = most;
         let max = STREAM_BYTES_MAX;
         if bytes > max {
@@ -167,6 +169,7 @@ impl Engine<'_> {
         self.check_writable()?;
         self.keydir.ensure_room(&fingerprint)?;
         let record_bytes = RECORD_HEADER_BYTES + CHUNK_KEY_BYTES as u32 + bytes;
+        ready!(self.poll_admission(self.record_cost(record_bytes), None)?);
         ready!(self.make_room(record_bytes)?);
         let key = chunk_key(stream.value_id, stream.written);
         let frames = stream.bounce.map_or(0, |(_, frames)| frames);
@@ -184,37 +187,20 @@ impl Engine<'_> {
         run: (FrameId, u32),
         bytes: u32,
     ) -> Result<(), Error> {
-        use crate::format::group::GroupKind;
-        use crate::format::record;
-        use crate::types::{Location, Offset};
-        let mut group = self.open_group(GroupKind::Data);
-        let offset = Offset(self.head.position);
-        let seq = Seq(group.first_seq.0 + u64::from(group.count));
+        self.open_group(GroupKind::Data);
         let value = &self.port.pool.run(run.0, run.1)[..bytes as usize];
-        let inner = (self.sums.crc32c)((self.sums.crc32c)(0, key), value);
-        let seed = self.head.seeds.record;
-        let sizes = (key.len() as u16, bytes);
-        let header =
-            record::encode_header(RecordKind::Chunk, sizes, (offset, seq), inner, seed, &self.sums);
-        self.write_bytes(&header);
+        let shape = RecordShape {
+            kind: RecordKind::Chunk,
+            flags: 0,
+            key_bytes: key.len() as u16,
+            value_bytes: bytes,
+            inner: (self.sums.crc32c)((self.sums.crc32c)(0, key), value),
+        };
+        let begun = self.begin_record(&shape, Seq(0));
         self.write_bytes(key);
         self.write_frames(run.0, 0, bytes);
-        self.write_zeros(self.port.layout.aligned(self.head.position));
-        group.count += 1;
-        self.head.group = Some(group);
-        // Identities of values are taken from the same counter, ahead of the open group's records.
-        self.next_seq = self.next_seq.max(Seq(seq.0 + 1));
-        self.head.seq_max = seq;
-        let record_bytes = RECORD_HEADER_BYTES + key.len() as u32 + bytes;
-        self.hints.add(
-            (Offset(group.start), group.first_seq),
-            fingerprint,
-            record_bytes,
-            EntryKind::Chunk,
-        );
-        let address = self.port.layout.log_address(self.head.segment, offset);
-        let location = Location { address, record_bytes };
-        self.publish(fingerprint, Entry { seq, location, kind: EntryKind::Chunk })
+        let entry = self.end_record(begun, &fingerprint);
+        self.publish(fingerprint, entry)
     }
 
     /// Appends the next chunk of a value that the caller holds.
@@ -311,12 +297,30 @@ impl Engine<'_> {
 
     /// Forgets some dead chunks; ready unless too many of them wait.
     pub(crate) fn poll_doomed(&mut self) -> Result<Poll<()>, Error> {
-        let Some(&doomed) = self.doomed.front() else { return Ok(Poll::Ready(())) };
         let must = self.doomed.is_full();
+        let poll = self.poll_first_doomed()?;
+        Ok(if must { poll } else { Poll::Ready(()) })
+    }
+
+    /// Ready once no dead head lies in a segment that is about to be given back.
+    pub(crate) fn poll_doomed_from(&mut self, segment: SegmentId) -> Result<Poll<()>, Error> {
+        let layout = self.port.layout;
+        let lies_there = |doomed: &Doomed| match doomed {
+            Doomed::Head(entry) => layout.segment_of(entry.location.address) == segment,
+            Doomed::Chunks { .. } => false,
+        };
+        // Each turn deals with the head in front, or with a part of the chunks of one.
+        while self.doomed.iter().any(lies_there) {
+            ready!(self.poll_first_doomed()?);
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn poll_first_doomed(&mut self) -> Result<Poll<()>, Error> {
+        let Some(&doomed) = self.doomed.front() else { return Ok(Poll::Ready(())) };
         match doomed {
             Doomed::Head(entry) => match self.poll_record(&entry) {
-                Ok(Poll::Pending) if must => return Ok(Poll::Pending),
-                Ok(Poll::Pending) => return Ok(Poll::Ready(())),
+                Ok(Poll::Pending) => return Ok(Poll::Pending),
                 Ok(Poll::Ready(record)) => {
                     let head = self.chunk_head(&entry, &record);
                     self.release_record();

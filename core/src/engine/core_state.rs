@@ -10,16 +10,21 @@ use super::chunks::Doomed;
 use super::read::Reading;
 use super::{Port, PortLimits, ready};
 use crate::canary::Cage;
-use crate::config::{Access, Config};
+use crate::config::{Access, Config, Pacing};
 use crate::device::{Caps, Geometry};
 use crate::error::Error;
 use crate::format::checksum::Checksums;
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, Seeds};
+use crate::format::hint::HINT_BYTES;
 use crate::format::layout::Layout;
+use crate::format::record::EXPLICIT_SEQ_BYTES;
 use crate::format::superblock::Superblock;
 use crate::keydir::{Growth, Keydir};
-use crate::log::{FailedLog, Head, HintBuffer, RESUME_GROUP_BYTES, Resumption, Segments};
+use crate::log::{
+    FailedLog, Head, HintBuffer, RESUME_GROUP_BYTES, RecordCost, Resumption, Segments,
+};
 use crate::memory::Memory;
+use crate::merge::{Limits, Merger};
 use crate::pool::Pool;
 use crate::types::{Boot, SegmentId, Seq};
 
@@ -69,6 +74,11 @@ pub struct Engine<'m> {
     pub(crate) growth_stopped: bool,
     pub(crate) dirty_max: u32,
     pub(crate) run_bytes: u32,
+    pub(crate) limits: Limits,
+    /// Merge work that is owed is done in pieces of at least this many bytes.
+    pub(crate) merge_batch: u32,
+    pub(crate) pacing: Pacing,
+    pub(crate) merger: Merger,
     pub(crate) group_bytes_max: u32,
     pub(crate) batch_bytes_max: u32,
     pub(crate) tail_reserve: u32,
@@ -113,7 +123,8 @@ impl<'m> Engine<'m> {
             });
         }
         let page_bytes = layout.page_bytes();
-        let group_bytes_max = (run_pages * page_bytes).max(layout.record_bytes_max + 64);
+        let run_bytes = run_pages * page_bytes;
+        let group_bytes_max = run_bytes.max(layout.record_bytes_max + 64);
         let align_shift = layout.align.trailing_zeros() as u8;
         let pool =
             Pool::new(memory.frames, memory.frame_pages, memory.frame_states, memory.page_table);
@@ -142,6 +153,9 @@ impl<'m> Engine<'m> {
             resumption: Resumption::Done,
         });
         let hints = HintBuffer::new(memory.hints, layout.hint_groups_max);
+        // A copy carries its sequence, and its hint tells its place.
+        let hint_bytes = if hints.is_kept() { 2 * HINT_BYTES as u32 } else { 0 };
+        let cost = RecordCost { align: layout.align, extra: EXPLICIT_SEQ_BYTES + hint_bytes };
         // A resume group, one that pads and a close group.
         let tail_reserve = layout.padded(RESUME_GROUP_BYTES + 64) + layout.commit_unit;
         // Otherwise a record would look for room in one empty segment after the other.
@@ -157,7 +171,7 @@ impl<'m> Engine<'m> {
             });
         }
         Ok(Self {
-            segments: Segments::new(memory.segments, layout.segments_in(geometry.capacity)),
+            segments: Segments::new(memory.segments, layout.segments_in(geometry.capacity), cost),
             order: memory.order,
             hints,
             port: Port::new(pool, layout, limits),
@@ -186,7 +200,11 @@ impl<'m> Engine<'m> {
             growing: false,
             growth_stopped: false,
             dirty_max,
-            run_bytes: run_pages * page_bytes,
+            run_bytes,
+            limits: Limits::new(&layout, tail_reserve, config.live_percent),
+            merge_batch: run_bytes.min(layout.segment_bytes / 32),
+            pacing: config.pacing,
+            merger: Merger::default(),
             group_bytes_max,
             batch_bytes_max: (dirty_max / 2 * page_bytes)
                 .min(layout.segment_bytes / 2)

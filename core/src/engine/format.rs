@@ -53,7 +53,7 @@ impl Engine<'_> {
     pub(crate) fn start_formatted(&mut self) {
         self.boot = Boot(1);
         self.next_seq = Seq(1);
-        self.open_segment(SegmentId(0), None);
+        self.open_segment(SegmentId(0), None, None);
         self.health = Health::Sound;
     }
 

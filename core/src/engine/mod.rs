@@ -21,6 +21,7 @@ pub use chunks::{ChunkHead, StreamIn, StreamSource};
 pub use core_state::Engine;
 pub use iterate::Cursor;
 pub use ops::{DeviceOp, Gather, OpId, OpKind};
+pub use read::Record;
 
 pub(crate) use check::CheckState;
 pub(crate) use core_state::{Health, Setup};

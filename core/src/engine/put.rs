@@ -6,8 +6,8 @@ use super::core_state::Engine;
 use super::ready;
 use crate::error::Error;
 use crate::format::parser::Bounds;
-use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
-use crate::keydir::FingerprintHasher;
+use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordKind};
+use crate::keydir::{Entry, FingerprintHasher};
 use crate::log::NewRecord;
 use crate::recover::ScanContext;
 use crate::types::EntryKind;
@@ -29,9 +29,10 @@ impl Engine<'_> {
     /// Most bytes of a value that lies in one record with this key.
     #[must_use]
     pub fn single_value_max(&self, key: &[u8]) -> usize {
-        let most = self.port.layout.record_bytes_max as usize - RECORD_HEADER_BYTES as usize;
+        // A merge's copy of it carries its sequence, and must fit as well.
+        let most = self.port.layout.record_bytes_max - RECORD_HEADER_BYTES - EXPLICIT_SEQ_BYTES;
         // A key that is too long is refused behind this.
-        most.saturating_sub(key.len())
+        (most as usize).saturating_sub(key.len())
     }
 
     /// What scanning groups needs to know.
@@ -101,8 +102,37 @@ impl Engine<'_> {
         };
         self.check_writable()?;
         self.keydir.ensure_room(&fingerprint)?;
+        if record.kind != RecordKind::Tombstone {
+            let old = self.keydir.get(&fingerprint);
+            ready!(self.poll_admission(self.record_cost(record.record_bytes()), old.as_ref())?);
+        }
         ready!(self.make_room(record.record_bytes())?);
         self.append_entry(fingerprint, *record)?;
+        Ok(Poll::Ready(()))
+    }
+
+    /// What keeping a record of `record_bytes` costs the log.
+    pub(crate) fn record_cost(&self, record_bytes: u32) -> u64 {
+        u64::from(self.segments.cost.of(record_bytes))
+    }
+
+    /// Ready where there is room for `bytes` more to be kept, once `old` is dead; grows the device where it can. Merges
+    /// always find a victim as long as nothing passes here that is more: see `merge/victim.rs`. Deletes need not ask: a
+    /// tombstone is not longer than what it replaces.
+    ///
+    /// # Errors
+    /// `Full`.
+    pub(crate) fn poll_admission(
+        &mut self,
+        bytes: u64,
+        old: Option<&Entry>,
+    ) -> Result<Poll<()>, Error> {
+        let freed = old.map_or(0, |old| self.record_cost(old.location.record_bytes));
+        let live = (self.segments.live_total() + bytes).saturating_sub(freed);
+        // What does not take more room than there is taken now is always let in.
+        if live > self.live_bytes_max(self.segments.count()) && bytes > freed {
+            return self.poll_grow();
+        }
         Ok(Poll::Ready(()))
     }
 }

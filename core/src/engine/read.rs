@@ -30,9 +30,12 @@ pub(crate) struct Reading {
 /// A verified record, pinned until it is released.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
-    start: u32,
+    /// First byte of the key, counted from the start of the first pinned page.
+    body: u32,
     key_bytes: u32,
     value_bytes: u32,
+    /// CRC-32C of key and value.
+    inner: u32,
 }
 
 impl Record {
@@ -46,6 +49,15 @@ impl Record {
     #[must_use]
     pub const fn value_bytes(&self) -> u32 {
         self.value_bytes
+    }
+
+    pub(crate) const fn inner(&self) -> u32 {
+        self.inner
+    }
+
+    /// Where key and value lie, from the start of the first pinned page, and their bytes.
+    pub(crate) const fn body(&self) -> (u32, u32) {
+        (self.body, self.key_bytes + self.value_bytes)
     }
 }
 
@@ -99,13 +111,11 @@ impl Engine<'_> {
         let range = in_page as usize..(in_page + location.record_bytes) as usize;
         let bytes = &self.port.pool.frame(frame)[range];
         let seed = self.record_seed(&location)?;
-        let header_bytes = RECORD_HEADER_BYTES as usize;
-        let body = &bytes[header_bytes..];
         let header = RecordHeader::decode(bytes).filter(|header| {
             header.kind == RecordKind::Value && header.record_bytes() == location.record_bytes
         });
         let whole = header.filter(|header| {
-            let inner = (self.sums.crc32c)(0, body);
+            let inner = (self.sums.crc32c)(0, &bytes[header.prefix_bytes() as usize..]);
             record::checksum(bytes, (offset, entry.seq), inner, seed, &self.sums) == header.checksum
         });
         let Some(header) = whole else {
@@ -114,6 +124,7 @@ impl Engine<'_> {
             }
             return Some(Err(self.damaged(&location, Damage::Record)));
         };
+        let body = &bytes[header.prefix_bytes() as usize..];
         let (stored_key, value) = body.split_at(usize::from(header.key_bytes));
         if stored_key != key {
             return Some(Ok(None));
@@ -202,8 +213,9 @@ impl Engine<'_> {
             return None;
         }
         let mut inner = 0;
-        let body = location.record_bytes - RECORD_HEADER_BYTES;
-        self.pinned_pieces(start + RECORD_HEADER_BYTES, body, |piece| {
+        let body = start + header.prefix_bytes();
+        let body_bytes = location.record_bytes - header.prefix_bytes();
+        self.pinned_pieces(body, body_bytes, |piece| {
             inner = (self.sums.crc32c)(inner, piece)
         });
         let seed = self.record_seed(location)?;
@@ -211,7 +223,7 @@ impl Engine<'_> {
         let whole =
             record::checksum(&header_bytes, place, inner, seed, &self.sums) == header.checksum;
         let key_bytes = u32::from(header.key_bytes);
-        whole.then_some(Record { start, key_bytes, value_bytes: header.value_bytes })
+        whole.then_some(Record { body, key_bytes, value_bytes: header.value_bytes, inner })
     }
 
     /// Whether the record that is being read has this key.
@@ -222,7 +234,7 @@ impl Engine<'_> {
         }
         let mut done = 0;
         let mut same = true;
-        self.pinned_pieces(record.start + RECORD_HEADER_BYTES, record.key_bytes, |piece| {
+        self.pinned_pieces(record.body, record.key_bytes, |piece| {
             same &= key[done..done + piece.len()] == *piece;
             done += piece.len();
         });
@@ -231,12 +243,12 @@ impl Engine<'_> {
 
     /// Copies the key of the record that is being read; `target` has its length.
     pub fn copy_key(&self, record: &Record, target: &mut [u8]) {
-        self.copy_pinned(record.start + RECORD_HEADER_BYTES, target);
+        self.copy_pinned(record.body, target);
     }
 
     /// Copies bytes of the value of the record that is being read, from `from` on.
     pub fn copy_value(&self, record: &Record, from: u32, target: &mut [u8]) {
-        self.copy_pinned(record.start + RECORD_HEADER_BYTES + record.key_bytes + from, target);
+        self.copy_pinned(record.body + record.key_bytes + from, target);
     }
 
     /// The record is not needed any more.
@@ -246,6 +258,11 @@ impl Engine<'_> {
         }
         self.reading.of = None;
         self.reading.verified = None;
+    }
+
+    /// The frame of a page of the record that is being read.
+    pub(crate) fn pinned_frame(&self, index: u32) -> FrameId {
+        self.reading.pins[index as usize]
     }
 
     fn copy_pinned(&self, from: u32, target: &mut [u8]) {

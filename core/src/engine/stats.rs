@@ -11,10 +11,8 @@ impl Engine<'_> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let layout = &self.port.layout;
-        let mut live_bytes = 0;
         let mut used_bytes = 0;
         for segment in self.segments.used_ids() {
-            live_bytes += u64::from(self.segments.live(segment));
             let used = if segment == self.head.segment {
                 self.head.position
             } else {
@@ -26,7 +24,8 @@ impl Engine<'_> {
             keys: u64::from(self.keydir.live_keys()),
             entries: u64::from(self.keydir.len()),
             entries_max: u64::from(self.keydir.capacity()),
-            live_bytes,
+            live_bytes: self.segments.live_total()
+                - u64::from(self.keydir.len()) * u64::from(self.segments.cost.extra),
             used_bytes,
             capacity: self.capacity,
             capacity_max: self.capacity_max,
@@ -51,6 +50,13 @@ impl Engine<'_> {
             opened_by_scan: self.recovery.by_scan,
             headers_repaired: self.recovery.repaired,
             write_faults: self.write_faults,
+            live_bytes_max: self.live_bytes_max(self.segments.count()),
+            live_cost: self.segments.live_total(),
+            appended_bytes: self.nominal_total().0,
+            copied_bytes: self.merger.copied_bytes(),
+            merge_work: self.merger.work,
+            segments_merged: self.merger.freed,
+            segments_damaged: self.segments.lost(),
             poisoned: self.health == Health::Poisoned,
         }
     }

@@ -25,7 +25,7 @@ const FLAG_PADDED: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum GroupKind {
-    /// Records of users (and, later, of merges).
+    /// Records of users and of merges.
     Data = 0xa1,
     /// One record of hints.
     Hints = 0xa2,
@@ -184,6 +184,36 @@ impl GroupTrailer {
             end: if flags & FLAG_PADDED != 0 { GroupEnd::Padded } else { GroupEnd::Adjacent },
             checksum: u64_at(bytes, 8),
         })
+    }
+}
+
+/// The value of an announcement record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// The segment that is free.
+    pub segment: SegmentId,
+    /// The incarnation that ended.
+    pub open_seq: Seq,
+}
+
+/// Bytes of an announcement record's value.
+pub const ANNOUNCEMENT_BYTES: usize = 12;
+
+impl Announcement {
+    /// Encodes the value.
+    #[must_use]
+    pub fn encode(&self) -> [u8; ANNOUNCEMENT_BYTES] {
+        let mut bytes = [0; ANNOUNCEMENT_BYTES];
+        put(&mut bytes, 0, &self.segment.0.to_le_bytes());
+        put(&mut bytes, 4, &self.open_seq.0.to_le_bytes());
+        bytes
+    }
+
+    /// Decodes the value.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == ANNOUNCEMENT_BYTES)
+            .then(|| Self { segment: SegmentId(u32_at(bytes, 0)), open_seq: Seq(u64_at(bytes, 4)) })
     }
 }
 

@@ -2,26 +2,27 @@
 //!
 //! ```text
 //! record:       0 fingerprint position u64 | 8 fingerprint shard u16 | 10 u24: record bytes 20, kind 2, 0, 0
-//! group start:  0 first seq u64 | 8 offset u32 low 16 | 10 u24: offset high 16 in bits 0..16, bit 23 set
+//! place:        0 seq u64 | 8 offset u32 low 16 | 10 u24: offset high 16 in bits 0..16, bit 23 set
 //! ```
-//! The place and the sequence of a record follow from its group's start and from the records before it.
+//! A place tells the sequence of the record behind it and the offset 16 bytes before that record: the start of its
+//! group, where it is the first one. Where no place stands, both follow from the record before.
 
 use super::bytes::{put, u16_at, u64_at};
 use crate::types::{EntryKind, Fingerprint, Offset, Seq};
 
 /// Bytes of one entry.
 pub const HINT_BYTES: usize = 13;
-const GROUP_START: u32 = 1 << 23;
+const PLACE: u32 = 1 << 23;
 
 /// One entry of a hint group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
-    /// The records that follow belong to the group that starts here.
-    GroupStart {
-        /// Offset of the group.
-        offset: Offset,
-        /// Sequence of its first record.
-        first_seq: Seq,
+    /// Where the next record is.
+    Place {
+        /// Its offset less the bytes of a group header.
+        before: Offset,
+        /// Its sequence.
+        seq: Seq,
     },
     /// One record.
     Record {
@@ -40,9 +41,7 @@ impl Hint {
     pub fn encode(&self) -> [u8; HINT_BYTES] {
         let mut bytes = [0; HINT_BYTES];
         let (word, half, low) = match *self {
-            Self::GroupStart { offset, first_seq } => {
-                (first_seq.0, offset.0 as u16, offset.0 >> 16 | GROUP_START)
-            }
+            Self::Place { before, seq } => (seq.0, before.0 as u16, before.0 >> 16 | PLACE),
             Self::Record { fingerprint, record_bytes, kind } => (
                 fingerprint.position,
                 fingerprint.shard,
@@ -62,9 +61,9 @@ impl Hint {
         let half = u16_at(bytes, 8);
         let low =
             u32::from(u16_at(bytes, 10)) | u32::from(bytes.get(12).copied().unwrap_or(0)) << 16;
-        if low & GROUP_START != 0 {
-            let offset = Offset(u32::from(half) | (low & 0xffff) << 16);
-            return Self::GroupStart { offset, first_seq: Seq(word) };
+        if low & PLACE != 0 {
+            let before = Offset(u32::from(half) | (low & 0xffff) << 16);
+            return Self::Place { before, seq: Seq(word) };
         }
         Self::Record {
             fingerprint: Fingerprint { shard: half, position: word },
@@ -82,8 +81,8 @@ mod tests {
     #[test]
     fn both_kinds_round_trip_at_their_limits() {
         for hint in [
-            Hint::GroupStart { offset: Offset(u32::MAX), first_seq: Seq(u64::MAX) },
-            Hint::GroupStart { offset: Offset(0), first_seq: Seq(1) },
+            Hint::Place { before: Offset(u32::MAX), seq: Seq(u64::MAX) },
+            Hint::Place { before: Offset(0), seq: Seq(1) },
             Hint::Record {
                 fingerprint: Fingerprint { shard: u16::MAX, position: u64::MAX },
                 record_bytes: 0xf_ffff,

@@ -3,13 +3,15 @@
 //! Recovery, checks and (later) merges all read groups through this parser, so none of them can see a record that the
 //! others would not accept. A record counts only once [`Event::Done`] came: until then its group may still be torn.
 
-use super::bytes::round_up;
+use super::bytes::{round_up, u64_at};
 use super::checksum::Checksums;
 use super::group::{
     GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupEnd, GroupHeader, GroupKind, GroupTrailer, Seeds,
     TRAILER_KIND,
 };
-use super::record::{self, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
+use super::record::{
+    self, EXPLICIT_SEQ_BYTES, FLAG_EXPLICIT_SEQ, RECORD_HEADER_BYTES, RecordHeader, RecordKind,
+};
 use crate::types::{Offset, Seq};
 
 /// What the parser found in the bytes it was fed.
@@ -68,6 +70,8 @@ pub struct Bounds {
 enum Phase {
     Header,
     Item,
+    /// The explicit sequence of a record whose header was taken.
+    Seq,
     Body { remaining: u32 },
     Pad { remaining: u32 },
     Ended,
@@ -90,6 +94,7 @@ pub struct GroupParser {
     count: u32,
     record: RecordHeader,
     record_at: Offset,
+    record_seq: Seq,
     record_bytes: [u8; RECORD_HEADER_BYTES as usize],
     inner: u32,
 }
@@ -119,11 +124,13 @@ impl GroupParser {
             count: 0,
             record: RecordHeader {
                 kind: RecordKind::Value,
+                flags: 0,
                 key_bytes: 0,
                 value_bytes: 0,
                 checksum: 0,
             },
             record_at: start,
+            record_seq: Seq(0),
             record_bytes: [0; RECORD_HEADER_BYTES as usize],
             inner: 0,
         }
@@ -140,6 +147,7 @@ impl GroupParser {
     pub fn reach(&self) -> Offset {
         let announced = match self.phase {
             Phase::Body { remaining } | Phase::Pad { remaining } => remaining,
+            Phase::Seq => self.record.record_bytes() - RECORD_HEADER_BYTES,
             Phase::Header | Phase::Item | Phase::Ended => 0,
         };
         Offset(self.position.saturating_add(announced).min(self.bounds.data_end))
@@ -185,10 +193,19 @@ impl GroupParser {
                     let Some(held) = self.collect(rest, want as usize, &mut used) else {
                         return (used, Event::More);
                     };
-                    return (
-                        used,
-                        if kind == TRAILER_KIND { self.trailer(&held) } else { self.item(&held) },
-                    );
+                    if kind == TRAILER_KIND {
+                        return (used, self.trailer(&held));
+                    }
+                    if let Some(event) = self.item(&held) {
+                        return (used, event);
+                    }
+                }
+                Phase::Seq => {
+                    let Some(held) = self.collect(rest, EXPLICIT_SEQ_BYTES as usize, &mut used)
+                    else {
+                        return (used, Event::More);
+                    };
+                    return (used, self.explicit(&held));
                 }
                 Phase::Body { remaining: 0 } => {
                     if self.verify == Verify::Records && !self.record_is_whole() {
@@ -251,15 +268,19 @@ impl GroupParser {
         })
     }
 
-    fn item<'b>(&mut self, held: &[u8; 16]) -> Event<'b> {
+    /// Takes a record's header; no event yet where its sequence follows.
+    fn item<'b>(&mut self, held: &[u8; 16]) -> Option<Event<'b>> {
         let header_bytes = &held[..RECORD_HEADER_BYTES as usize];
-        let Some(record) = RecordHeader::decode(header_bytes) else { return self.bad() };
+        let Some(record) = RecordHeader::decode(header_bytes) else { return Some(self.bad()) };
         let fits_kind = match self.header.kind {
-            GroupKind::Data => record.kind.entry_kind().is_some() && record.key_bytes > 0,
+            GroupKind::Data => match record.kind {
+                RecordKind::Announcement => record.key_bytes == 0 && record.flags == 0,
+                kind => kind.entry_kind().is_some() && record.key_bytes > 0,
+            },
             GroupKind::Hints => record.kind == RecordKind::Hints && self.count == 0,
             GroupKind::Resume => record.kind == RecordKind::Resume && self.count == 0,
             GroupKind::Close => false,
-        };
+        } && (self.header.kind == GroupKind::Data || record.flags == 0);
         let at = self.position - RECORD_HEADER_BYTES;
         let body = record.record_bytes() - RECORD_HEADER_BYTES;
         let room = self.bounds.data_end.saturating_sub(self.position + GROUP_TRAILER_BYTES);
@@ -268,22 +289,42 @@ impl GroupParser {
             || self.count >= u32::from(u16::MAX)
             || self.phase == Phase::Ended
         {
-            return self.bad();
+            return Some(self.bad());
         }
-        let seq = Seq(self.header.first_seq.0.saturating_add(u64::from(self.count)));
         self.cover(header_bytes);
         self.record = record;
         self.record_at = Offset(at);
+        self.record_seq = Seq(self.header.first_seq.0.saturating_add(u64::from(self.count)));
         self.record_bytes.copy_from_slice(header_bytes);
         self.inner = 0;
         self.count += 1;
+        if record.flags & FLAG_EXPLICIT_SEQ != 0 {
+            self.phase = Phase::Seq;
+            return None;
+        }
         self.phase = Phase::Body { remaining: body };
-        Event::Record(record, Offset(at), seq)
+        Some(Event::Record(record, Offset(at), self.record_seq))
+    }
+
+    /// Takes the explicit sequence of the record whose header was taken.
+    fn explicit<'b>(&mut self, held: &[u8; 16]) -> Event<'b> {
+        let bytes = &held[..EXPLICIT_SEQ_BYTES as usize];
+        self.record_seq = Seq(u64_at(bytes, 0));
+        // A copy is as old as what it copies: it was given out before this group's first sequence.
+        if self.phase == Phase::Ended
+            || self.record_seq.0 == 0
+            || self.record_seq >= self.header.first_seq
+        {
+            return self.bad();
+        }
+        self.cover(bytes);
+        let remaining = self.record.record_bytes() - self.record.prefix_bytes();
+        self.phase = Phase::Body { remaining };
+        Event::Record(self.record, self.record_at, self.record_seq)
     }
 
     fn record_is_whole(&self) -> bool {
-        let seq = Seq(self.header.first_seq.0.saturating_add(u64::from(self.count - 1)));
-        let place = (self.record_at, seq);
+        let place = (self.record_at, self.record_seq);
         record::checksum(&self.record_bytes, place, self.inner, self.seeds.record, &self.sums)
             == self.record.checksum
     }

@@ -3,6 +3,9 @@
 //! ```text
 //! 0 kind u8 | 1 flags u8 | 2 key_bytes u16 | 4 value_bytes u32 | 8 CRC-32C | 12 key | value
 //! ```
+//! A copy that a merge made carries its sequence, 8 bytes between header and key; every other record has that of its
+//! place in the group.
+//!
 //! The checksum covers, seeded by segment, incarnation and boot: the record's offset, its sequence, the first eight
 //! header bytes, and the checksum of key and value. So it holds for one record at one place of one incarnation only.
 
@@ -12,11 +15,13 @@ use crate::types::{EntryKind, Offset, Seq};
 
 /// Bytes of a record header.
 pub const RECORD_HEADER_BYTES: u32 = 12;
-/// Flag: an 8-byte sequence follows the header (copies of a merge). Reserved.
+/// Flag: an 8-byte sequence follows the header (copies of a merge).
 pub const FLAG_EXPLICIT_SEQ: u8 = 1;
-/// Flag: kept for a snapshot only; recovery ignores the record. Reserved.
+/// Flag: kept for a snapshot only; recovery ignores the record.
 pub const FLAG_OLD: u8 = 2;
-const FLAGS_KNOWN: u8 = 0;
+const FLAGS_KNOWN: u8 = FLAG_EXPLICIT_SEQ | FLAG_OLD;
+/// Bytes of an explicit sequence.
+pub const EXPLICIT_SEQ_BYTES: u32 = 8;
 
 /// The kinds of record. The numbers are the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +39,7 @@ pub enum RecordKind {
     Hints = 0x20,
     /// Where a session takes up the log again.
     Resume = 0x21,
-    /// Names a segment that will be freed. Reserved.
+    /// Frees a segment: everything in it that was alive stands before this record.
     Announcement = 0x22,
 }
 
@@ -83,6 +88,8 @@ impl RecordKind {
 pub struct RecordHeader {
     /// What the record is.
     pub kind: RecordKind,
+    /// [`FLAG_EXPLICIT_SEQ`], [`FLAG_OLD`].
+    pub flags: u8,
     /// Bytes of the key.
     pub key_bytes: u16,
     /// Bytes of the value.
@@ -95,39 +102,71 @@ impl RecordHeader {
     /// Decodes a header; `None` for an unknown kind or unknown flags.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        if u8_at(bytes, 1) & !FLAGS_KNOWN != 0 {
+        let flags = u8_at(bytes, 1);
+        // An old version without its own sequence would take one that it never had.
+        if flags & !FLAGS_KNOWN != 0 || flags == FLAG_OLD {
             return None;
         }
         Some(Self {
             kind: RecordKind::from_byte(u8_at(bytes, 0))?,
+            flags,
             key_bytes: u16_at(bytes, 2),
             value_bytes: u32_at(bytes, 4),
             checksum: u32_at(bytes, 8),
         })
     }
 
+    /// Bytes before the key: the header, and the sequence where it is explicit.
+    #[must_use]
+    pub const fn prefix_bytes(&self) -> u32 {
+        if self.flags & FLAG_EXPLICIT_SEQ != 0 {
+            RECORD_HEADER_BYTES + EXPLICIT_SEQ_BYTES
+        } else {
+            RECORD_HEADER_BYTES
+        }
+    }
+
     /// Bytes of the whole record without alignment; saturates, so that a damaged length compares as too large.
     #[must_use]
     pub const fn record_bytes(&self) -> u32 {
-        self.value_bytes.saturating_add(self.key_bytes as u32 + RECORD_HEADER_BYTES)
+        self.value_bytes.saturating_add(self.key_bytes as u32 + self.prefix_bytes())
+    }
+
+    /// Whether the record is an old version, kept for a snapshot only.
+    #[must_use]
+    pub const fn is_old(&self) -> bool {
+        self.flags & FLAG_OLD != 0
     }
 }
 
-/// Encodes a header. `inner` is the CRC-32C of key and value, `seed` that of the segment (see `group::Seeds`).
+/// What a record's header is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordShape {
+    /// What the record is.
+    pub kind: RecordKind,
+    /// [`FLAG_EXPLICIT_SEQ`], [`FLAG_OLD`].
+    pub flags: u8,
+    /// Bytes of the key.
+    pub key_bytes: u16,
+    /// Bytes of the value.
+    pub value_bytes: u32,
+    /// CRC-32C of key and value.
+    pub inner: u32,
+}
+
+/// Encodes a header. `seed` is that of the segment (see `group::Seeds`).
 #[must_use]
 pub fn encode_header(
-    kind: RecordKind,
-    sizes: (u16, u32),
+    shape: &RecordShape,
     place: (Offset, Seq),
-    inner: u32,
     seed: u32,
     sums: &Checksums,
 ) -> [u8; RECORD_HEADER_BYTES as usize] {
     let mut bytes = [0; RECORD_HEADER_BYTES as usize];
-    put(&mut bytes, 0, &[kind as u8, 0]);
-    put(&mut bytes, 2, &sizes.0.to_le_bytes());
-    put(&mut bytes, 4, &sizes.1.to_le_bytes());
-    let sum = checksum(&bytes, place, inner, seed, sums);
+    put(&mut bytes, 0, &[shape.kind as u8, shape.flags]);
+    put(&mut bytes, 2, &shape.key_bytes.to_le_bytes());
+    put(&mut bytes, 4, &shape.value_bytes.to_le_bytes());
+    let sum = checksum(&bytes, place, shape.inner, seed, sums);
     put(&mut bytes, 8, &sum.to_le_bytes());
     bytes
 }

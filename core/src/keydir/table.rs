@@ -253,7 +253,7 @@ impl<'m> Keydir<'m> {
         }
     }
 
-    /// Sets the entry unless the key has one with a greater sequence; an equal one is replaced.
+    /// Sets the entry unless the key has one with a greater or equal sequence: what is loaded first stays.
     ///
     /// # Errors
     /// As for [`insert`](Self::insert).
@@ -263,7 +263,7 @@ impl<'m> Keydir<'m> {
         fingerprint: &Fingerprint,
         entry: Entry,
     ) -> Result<Outcome, KeydirFull> {
-        self.upsert(fingerprint, &entry, |old| entry.seq.0 >= old[1])
+        self.upsert(fingerprint, &entry, |old| entry.seq.0 > old[1])
     }
 
     #[inline]

@@ -12,9 +12,10 @@ use crate::format::group::{
     GROUP_HEADER_BYTES, GROUP_RECORDS_MAX, GROUP_TRAILER_BYTES, GroupEnd, GroupHeader, GroupKind,
     GroupTrailer,
 };
-use crate::format::record::{self, RECORD_HEADER_BYTES, RecordKind};
+use crate::format::hint::HINT_BYTES;
+use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
 use crate::keydir::Entry;
-use crate::types::{EntryKind, Fingerprint, FrameId, Location, Offset, Seq};
+use crate::types::{EntryKind, Fingerprint, FrameId, Location, LogAddress, Offset, Seq};
 
 /// A record to append.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,27 @@ impl Engine<'_> {
         self.make_room_for(bytes, 1, self.group_bytes_max)
     }
 
-    /// The same for `records` records of together `bytes` (each aligned) in one group of at most `group_max` bytes.
+    /// The same for `records` records of together `bytes` (each aligned) in one group of at most `group_max` bytes. Merge
+    /// work that this append must be preceded by is done first.
     pub(crate) fn make_room_for(
+        &mut self,
+        bytes: u32,
+        records: u32,
+        group_max: u32,
+    ) -> Result<Poll<()>, Error> {
+        ready!(self.poll_writable()?);
+        let around = GROUP_HEADER_BYTES + GROUP_TRAILER_BYTES + self.port.layout.commit_unit;
+        ready!(self.poll_pay(bytes + records * HINT_BYTES as u32 + around)?);
+        self.poll_place_group(bytes, records, group_max)
+    }
+
+    /// Makes room for one record of `bytes` that nobody pays for.
+    pub(crate) fn poll_place(&mut self, bytes: u32) -> Result<Poll<()>, Error> {
+        let bytes = self.port.layout.aligned(bytes);
+        self.poll_place_group(bytes, 1, self.group_bytes_max)
+    }
+
+    fn poll_place_group(
         &mut self,
         bytes: u32,
         records: u32,
@@ -101,31 +121,6 @@ impl Engine<'_> {
         }
     }
 
-    /// Appends a record of a user and publishes it. `make_room` was ready just before.
-    ///
-    /// # Errors
-    /// `KeydirFull`, before anything is written.
-    pub(crate) fn append_entry(
-        &mut self,
-        fingerprint: Fingerprint,
-        record: NewRecord<'_>,
-    ) -> Result<Seq, Error> {
-        self.keydir.ensure_room(&fingerprint)?;
-        let group = self.open_group(GroupKind::Data);
-        let (offset, seq) = self.append_record(&record);
-        let kind = record.kind.entry_kind().unwrap_or(EntryKind::Value);
-        self.hints.add(
-            (Offset(group.start), group.first_seq),
-            fingerprint,
-            record.record_bytes(),
-            kind,
-        );
-        let address = self.port.layout.log_address(self.head.segment, offset);
-        let location = Location { address, record_bytes: record.record_bytes() };
-        self.publish(fingerprint, Entry { seq, location, kind })?;
-        Ok(seq)
-    }
-
     /// Makes an entry the newest of its key.
     pub(crate) fn publish(&mut self, fingerprint: Fingerprint, entry: Entry) -> Result<(), Error> {
         let replaced = self.keydir.insert(&fingerprint, entry)?;
@@ -137,8 +132,26 @@ impl Engine<'_> {
         }
         let segment = self.port.layout.segment_of(entry.location.address);
         self.segments.add_live(segment, entry.location.record_bytes);
+        self.merger.tombstones += u64::from(entry.kind == EntryKind::Tombstone);
         self.published_seq = self.published_seq.max(entry.seq);
         Ok(())
+    }
+
+    /// Points the entry of a record that was encoded anew to its new place, if it still points to the old one.
+    pub(crate) fn repoint(
+        &mut self,
+        fingerprint: &Fingerprint,
+        old: LogAddress,
+        new: Location,
+    ) {
+        let layout = self.port.layout;
+        let replaced = self.keydir.get(fingerprint).filter(|entry| entry.location.address == old);
+        if let Some(entry) = replaced
+            && self.keydir.replace_location(fingerprint, old, new)
+        {
+            self.bury(&entry);
+            self.segments.add_live(layout.segment_of(new.address), new.record_bytes);
+        }
     }
 
     /// The record behind an entry is dead.
@@ -166,31 +179,6 @@ impl Engine<'_> {
         let bytes = header.encode(Offset(group.start), &seeds, &self.sums);
         self.write_bytes(&bytes);
         self.head.group = Some(group);
-    }
-
-    /// Encodes a record at the end of the open group.
-    pub(crate) fn append_record(&mut self, record: &NewRecord<'_>) -> (Offset, Seq) {
-        let Some(mut group) = self.head.group else {
-            unreachable!("a group is open");
-        };
-        let offset = Offset(self.head.position);
-        let seq = Seq(group.first_seq.0 + u64::from(group.count));
-        let inner = (self.sums.crc32c)((self.sums.crc32c)(0, record.key), record.value);
-        let sizes = (record.key.len() as u16, record.value.len() as u32);
-        let seed = self.head.seeds.record;
-        let header =
-            record::encode_header(record.kind, sizes, (offset, seq), inner, seed, &self.sums);
-        self.write_bytes(&header);
-        self.write_bytes(record.key);
-        self.write_bytes(record.value);
-        self.write_zeros(round_up(self.head.position, self.port.layout.align));
-        group.count += 1;
-        self.head.group = Some(group);
-        if record.kind.entry_kind().is_some() {
-            self.next_seq = Seq(self.next_seq.0.max(seq.0 + 1));
-            self.head.seq_max = self.head.seq_max.max(seq);
-        }
-        (offset, seq)
     }
 
     /// Closes the open group, if there is one with records; an empty one is closed too.
@@ -237,65 +225,6 @@ impl Engine<'_> {
         self.port.pool.peek(page).expect("pages behind the clean mark are in the pool")
     }
 
-    /// Copies bytes behind the position, taking frames as pages begin.
-    pub(crate) fn write_bytes(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let in_page = self.port.layout.in_page(Offset(self.head.position)) as usize;
-            let frame = self.append_frame();
-            let page_bytes = self.port.layout.page_bytes() as usize;
-            let piece = bytes.len().min(page_bytes - in_page);
-            self.port.pool.frame_mut(frame)[in_page..in_page + piece]
-                .copy_from_slice(&bytes[..piece]);
-            bytes = &bytes[piece..];
-            self.advance(piece as u32);
-        }
-    }
-
-    /// Copies `bytes` bytes behind the position, from `from` bytes behind the start of a run of frames.
-    pub(crate) fn write_frames(&mut self, first: FrameId, from: u32, bytes: u32) {
-        let mut done = 0;
-        while done < bytes {
-            let in_page = self.port.layout.in_page(Offset(self.head.position));
-            let frame = self.append_frame();
-            let piece = (self.port.layout.page_bytes() - in_page).min(bytes - done);
-            self.port.pool.copy((first, from + done), (frame, in_page), piece);
-            done += piece;
-            self.advance(piece);
-        }
-    }
-
-    /// Writes zeros up to an offset, at most to the end of a page's neighbour: padding is shorter than a page.
-    pub(crate) fn write_zeros(&mut self, up_to: u32) {
-        while self.head.position < up_to {
-            let in_page = self.port.layout.in_page(Offset(self.head.position));
-            let frame = self.append_frame();
-            let piece = (self.port.layout.page_bytes() - in_page).min(up_to - self.head.position);
-            self.port.pool.frame_mut(frame)[in_page as usize..(in_page + piece) as usize].fill(0);
-            self.advance(piece);
-        }
-    }
-
-    fn advance(&mut self, bytes: u32) {
-        self.head.position += bytes;
-        if self.port.layout.in_page(Offset(self.head.position)) == 0 {
-            self.head.frame = None;
-        }
-    }
-
-    fn append_frame(&mut self) -> FrameId {
-        if let Some(frame) = self.head.frame {
-            return frame;
-        }
-        let page = self.port.layout.page_at(self.head.segment, Offset(self.head.position));
-        // What a scan or an earlier use of the segment left in the pool is older than what comes now.
-        self.port.pool.forget(page);
-        let frame = self.port.pool.take().or_else(|| self.head.spare.take());
-        let frame = frame.expect("frames were reserved, the spare one among them");
-        self.port.pool.bind_dirty(frame, page);
-        self.head.frame = Some(frame);
-        frame
-    }
-
     /// Puts the waiting hints into a group of their own; closes the open group first.
     pub(crate) fn append_hints(&mut self) -> Result<Poll<()>, Error> {
         let bytes = self.hints.waiting().len() as u32;
@@ -324,29 +253,6 @@ impl Engine<'_> {
         self.hints.written(HintGroup { offset: Offset(start), bytes: self.head.position - start });
         self.issue_full_pages();
         Ok(Poll::Ready(()))
-    }
-
-    fn append_waiting_hints(&mut self) {
-        // The hints lie in a buffer of the engine itself, so they go in by pieces; the record's checksum comes first.
-        let offset = Offset(self.head.position);
-        let inner = (self.sums.crc32c)(0, self.hints.waiting());
-        let sizes = (0, self.hints.waiting().len() as u32);
-        let Some(group) = self.head.group.as_mut() else { return };
-        group.count = 1;
-        let place = (offset, group.first_seq);
-        let seed = self.head.seeds.record;
-        let header =
-            record::encode_header(RecordKind::Hints, sizes, place, inner, seed, &self.sums);
-        self.write_bytes(&header);
-        let mut at = 0;
-        while at < self.hints.waiting().len() {
-            let mut piece = [0; 256];
-            let count = (self.hints.waiting().len() - at).min(piece.len());
-            piece[..count].copy_from_slice(&self.hints.waiting()[at..at + count]);
-            self.write_bytes(&piece[..count]);
-            at += count;
-        }
-        self.write_zeros(round_up(self.head.position, self.port.layout.align));
     }
 
     /// Hands whole pages of closed groups to the device once a run of them is full.

@@ -57,7 +57,10 @@ impl Engine<'_> {
             Purpose::Copy(frame) => {
                 self.port.pool.release(frame);
                 // One copy less of what the log tells as well: nothing is lost, but the owner should know.
-                self.write_faults += u64::from(result.is_err());
+                if result.is_err() {
+                    self.write_faults += 1;
+                    self.segments.set_holds_end(self.head.segment);
+                }
             }
             Purpose::Flush { open_seq, end, seq, mark } => match result {
                 Err(_) if self.cage.holds(Canary::FlushRetry) => self.push_flush(),

@@ -3,6 +3,7 @@
 use heapless::Vec;
 
 use crate::format::footer::HintGroup;
+use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::hint::{HINT_BYTES, Hint};
 use crate::types::{EntryKind, Fingerprint, Offset, Seq};
 
@@ -14,7 +15,8 @@ pub(crate) const HINT_GROUPS_MAX: usize = 64;
 pub(crate) struct HintBuffer<'m> {
     bytes: &'m mut [u8],
     used: usize,
-    group: Option<Offset>,
+    /// Where the record behind the last hint would follow from it, and its sequence.
+    next: Option<(Offset, Seq)>,
     /// Records covered so far, or none once a record could not be covered: the segment will be scanned.
     records: Option<u32>,
     groups: Vec<HintGroup, HINT_GROUPS_MAX>,
@@ -26,7 +28,7 @@ impl<'m> HintBuffer<'m> {
     pub(crate) fn new(bytes: &'m mut [u8], groups_max: u32) -> Self {
         let groups_max = (groups_max as usize).min(HINT_GROUPS_MAX);
         let mut buffer =
-            Self { bytes, used: 0, group: None, records: None, groups: Vec::new(), groups_max };
+            Self { bytes, used: 0, next: None, records: None, groups: Vec::new(), groups_max };
         buffer.start();
         buffer
     }
@@ -34,7 +36,7 @@ impl<'m> HintBuffer<'m> {
     /// A new segment begins.
     pub(crate) fn start(&mut self) {
         self.used = 0;
-        self.group = None;
+        self.next = None;
         self.records = (self.bytes.len() >= 8 * HINT_BYTES).then_some(0);
         self.groups.clear();
     }
@@ -76,11 +78,12 @@ impl<'m> HintBuffer<'m> {
         self.is_kept() && self.used + (records + 1) * HINT_BYTES > self.bytes.len()
     }
 
-    /// Adds the hint of a record that was just appended.
+    /// Adds the hint of a record that was just appended at a place; the next one may start at `next`.
     pub(crate) fn add(
         &mut self,
-        group: (Offset, Seq),
-        fingerprint: Fingerprint,
+        place: (Offset, Seq),
+        next: Offset,
+        fingerprint: &Fingerprint,
         record_bytes: u32,
         kind: EntryKind,
     ) {
@@ -89,11 +92,12 @@ impl<'m> HintBuffer<'m> {
             self.give_up();
             return;
         }
-        if self.group != Some(group.0) {
-            self.group = Some(group.0);
-            self.push(Hint::GroupStart { offset: group.0, first_seq: group.1 });
+        if self.next != Some(place) {
+            let before = Offset(place.0.0 - GROUP_HEADER_BYTES);
+            self.push(Hint::Place { before, seq: place.1 });
         }
-        self.push(Hint::Record { fingerprint, record_bytes, kind });
+        self.push(Hint::Record { fingerprint: *fingerprint, record_bytes, kind });
+        self.next = Some((next, Seq(place.1.0 + 1)));
         self.records = Some(records + 1);
     }
 
@@ -105,8 +109,8 @@ impl<'m> HintBuffer<'m> {
     /// The waiting hints are in this group now.
     pub(crate) fn written(&mut self, group: HintGroup) {
         self.used = 0;
-        // The next record repeats its group's start: every hint group can be read on its own.
-        self.group = None;
+        // The next record tells its place: every hint group can be read on its own.
+        self.next = None;
         if self.groups.push(group).is_err() {
             self.give_up();
         }

@@ -1,11 +1,12 @@
 //! The log: groups appended to the open segment's frames, frozen and handed to the device, made durable; segments
 //! sealed and opened; failed writes encoded anew elsewhere.
 //!
-//! Reading order: `segments` (the table), `head` (where the log ends), `append` (records and groups), `commit` (what makes
+//! Reading order: `segments` (the table), `head` (where the log ends), `encode` (records), `append` (groups), `commit` (what makes
 //! a put durable), `roll` (from one segment to the next), `resume` (taking a log up again), `rehome` (after a failed write).
 
 mod append;
 mod commit;
+mod encode;
 mod head;
 mod hints;
 mod rehome;
@@ -18,4 +19,4 @@ pub(crate) use head::{Boundary, Head, HeadStart, Resumption};
 pub(crate) use hints::HintBuffer;
 pub(crate) use rehome::FailedLog;
 pub(crate) use resume::RESUME_GROUP_BYTES;
-pub(crate) use segments::Segments;
+pub(crate) use segments::{RecordCost, Segments};

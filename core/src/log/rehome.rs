@@ -6,10 +6,12 @@ use core::task::Poll;
 use super::head::{Head, OpenGroup};
 use crate::engine::{Engine, Health};
 use crate::error::Error;
-use crate::format::bytes::round_up;
+use crate::format::bytes::{round_up, u64_at};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupEnd, GroupKind, GroupTrailer, TRAILER_KIND};
-use crate::format::record::{self, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
-use crate::types::{Location, Offset, Seq};
+use crate::format::record::{
+    EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordHeader, RecordShape,
+};
+use crate::types::{Offset, Seq};
 
 /// Failed writes in a row after which the device is given up.
 const REHOMES_MAX: u8 = 4;
@@ -51,7 +53,7 @@ impl Engine<'_> {
             FailedLog::Groups => self.head.safe.end.max(self.head.start),
             FailedLog::Header => self.head.start,
         };
-        let pages = (self.head.position - from) / self.port.layout.page_bytes() + 6;
+        let pages = (self.head.position - from) / self.port.layout.page_bytes() + 8;
         self.rehomes += 1;
         let target = self.segments.next_free();
         let (Some(target), true) =
@@ -84,6 +86,7 @@ impl Engine<'_> {
         target: crate::types::SegmentId,
         cut: Option<crate::format::segment::Cut>,
     ) -> Head {
+        self.leave_head();
         let spare = self.head.spare.take();
         let placeholder = Head::new(super::head::HeadStart {
             segment: target,
@@ -100,7 +103,7 @@ impl Engine<'_> {
         // Where the header failed, the mark slot is that of the segment before, of which nothing is known here.
         let known = cut.is_some_and(|cut| cut.segment == old.segment);
         self.head.sealable = !self.port.caps.needs_erase || known && old.sealable;
-        self.open_segment(target, cut);
+        self.open_segment(target, cut, None);
         old
     }
 
@@ -165,8 +168,8 @@ impl Engine<'_> {
     }
 
     fn move_record(&mut self, stranded: &Stranded<'_>, at: u32, record: &RecordHeader) {
-        let body_at = at + RECORD_HEADER_BYTES;
-        let body = record.record_bytes() - RECORD_HEADER_BYTES;
+        let body_at = at + record.prefix_bytes();
+        let body = record.record_bytes() - record.prefix_bytes();
         let mut hasher = self.hasher_for(record.kind);
         let mut inner = 0;
         self.stranded_pieces(stranded, body_at, body, |engine, done, piece| {
@@ -175,50 +178,24 @@ impl Engine<'_> {
             hasher.write(&piece[..key]);
         });
         let fingerprint = hasher.finish();
-        let Some(mut group) = self.head.group else { return };
-        let offset = Offset(self.head.position);
-        let seq = Seq(group.first_seq.0 + u64::from(group.count));
-        let sizes = (record.key_bytes, record.value_bytes);
-        let seed = self.head.seeds.record;
-        let header =
-            record::encode_header(record.kind, sizes, (offset, seq), inner, seed, &self.sums);
-        self.write_bytes(&header);
+        let mut explicit = [0; EXPLICIT_SEQ_BYTES as usize];
+        self.read_stranded(stranded, at + RECORD_HEADER_BYTES, &mut explicit);
+        let shape = RecordShape {
+            kind: record.kind,
+            flags: record.flags,
+            key_bytes: record.key_bytes,
+            value_bytes: record.value_bytes,
+            inner,
+        };
+        let begun = self.begin_record(&shape, Seq(u64_at(&explicit, 0)));
         self.stranded_pieces(stranded, body_at, body, |engine, _, piece| engine.write_bytes(piece));
-        self.write_zeros(round_up(self.head.position, self.port.layout.align));
-        group.count += 1;
-        self.head.group = Some(group);
-        self.head.seq_max = self.head.seq_max.max(seq);
-        self.repoint(
-            stranded,
-            at,
-            (group.start, group.first_seq),
-            fingerprint,
-            record.kind,
-            record.record_bytes(),
-            offset,
-        );
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one place of use; each is a different thing")]
-    fn repoint(
-        &mut self,
-        stranded: &Stranded<'_>,
-        old_at: u32,
-        group: (u32, Seq),
-        fingerprint: crate::types::Fingerprint,
-        kind: RecordKind,
-        record_bytes: u32,
-        new_at: Offset,
-    ) {
-        let old = self.port.layout.log_address(stranded.head.segment, Offset(old_at));
-        let address = self.port.layout.log_address(self.head.segment, new_at);
-        if self.keydir.replace_location(&fingerprint, old, Location { address, record_bytes }) {
-            self.segments.subtract_live(stranded.head.segment, record_bytes);
-            self.segments.add_live(self.head.segment, record_bytes);
+        if record.kind.entry_kind().is_none() {
+            self.write_zeros(round_up(self.head.position, self.port.layout.align));
+            return;
         }
-        if let Some(kind) = kind.entry_kind() {
-            self.hints.add((Offset(group.0), group.1), fingerprint, record_bytes, kind);
-        }
+        let entry = self.end_record(begun, &fingerprint);
+        let old = self.port.layout.log_address(stranded.head.segment, Offset(at));
+        self.repoint(&fingerprint, old, entry.location);
     }
 
     fn stranded_pieces(

@@ -5,7 +5,6 @@
 
 use core::task::Poll;
 
-use super::append::NewRecord;
 use super::head::Resumption;
 use crate::engine::{Engine, MarkState, ready};
 use crate::error::Error;
@@ -54,11 +53,7 @@ impl Engine<'_> {
         };
         self.head.digest = self.head.safe.digest;
         self.open_group(GroupKind::Resume);
-        self.append_record(&NewRecord {
-            kind: RecordKind::Resume,
-            key: &[],
-            value: &resume.encode(),
-        });
+        self.append_service_record(RecordKind::Resume, &resume.encode());
         self.next_seq.0 += 1;
         self.close_group(GroupEnd::Padded);
         let seeds = self.scan_context().seeds(self.head.segment, self.head.open_seq, self.boot);
@@ -66,7 +61,7 @@ impl Engine<'_> {
         head.seeds = seeds;
         head.resumption = Resumption::Started;
         if self.head.mark == MarkState::Unissued {
-            self.push_mark();
+            self.push_mark(None);
         }
         let issued = self.issue_up_to(self.head.position);
         assert!(issued, "the queue had room");
@@ -79,7 +74,7 @@ impl Engine<'_> {
 
     /// No room behind the cut: the log goes on in another segment, whose header records the cut.
     fn poll_resume_elsewhere(&mut self) -> Result<Poll<()>, Error> {
-        if self.port.room() < super::roll::ROLL_OPS || self.port.pool.available() < 4 {
+        if self.port.room() < super::roll::ROLL_OPS || self.port.pool.available() < 6 {
             return Ok(Poll::Pending);
         }
         let Some(next) = self.segments.next_free() else { return Err(Error::Full) };
@@ -87,7 +82,8 @@ impl Engine<'_> {
         // is durable before.
         let cut = self.seal(self.head.safe);
         self.push_flush();
-        self.open_segment(next, Some(cut));
+        self.leave_head();
+        self.open_segment(next, Some(cut), None);
         // Its header names the boot: that must be durable before the first sequence is given out.
         if !(self.port.caps.ordered && self.port.is_idle()) {
             self.head.resumption = Resumption::Started;

@@ -18,7 +18,7 @@ use crate::format::segment::{Cut, HEADER_FIXED_BYTES, HeaderPlace, SegmentHeader
 use crate::types::{FrameId, Offset, SegmentId, Seq};
 
 /// Places in the queue that sealing and opening need.
-pub(crate) const ROLL_OPS: usize = 6;
+pub(crate) const ROLL_OPS: usize = 8;
 /// Free segments that appends leave for recovery and for failed writes.
 const RESERVE: u32 = 1;
 
@@ -31,14 +31,17 @@ impl Engine<'_> {
         if !self.issue_up_to(self.head.position) || !self.port.is_idle() || self.failed.is_some() {
             return Ok(Poll::Pending);
         }
-        if self.port.pool.available() < 4 || self.port.room() < ROLL_OPS {
+        if self.port.pool.available() < 6 || self.port.room() < ROLL_OPS {
             return Ok(Poll::Pending);
         }
         let Some(next) = self.segments.next_free() else { return Err(Error::Full) };
         self.clean_head();
         let end = Boundary { end: self.head.position, digest: self.head.digest };
         let cut = self.seal(end);
-        self.open_segment(next, Some(cut));
+        self.leave_head();
+        // The flush behind the new header makes the announcement durable as well: whoever proves the header proves both.
+        let gone = self.merger.announced.map(|(segment, _)| segment);
+        self.open_segment(next, Some(cut), gone);
         Ok(Poll::Ready(()))
     }
 
@@ -56,9 +59,23 @@ impl Engine<'_> {
 
     /// Ready where there is a free segment beyond the reserve; grows the device where it can.
     fn poll_free_segment(&mut self) -> Result<Poll<()>, Error> {
-        if self.segments.free() > RESERVE {
+        self.release_announced();
+        let reserve = if self.merger.is_working { 0 } else { RESERVE };
+        if self.segments.free() > reserve {
             return Ok(Poll::Ready(()));
         }
+        if self.merger.announced.is_some() {
+            ready!(self.poll_reclaim()?);
+            return Ok(Poll::Pending);
+        }
+        self.poll_grow()
+    }
+
+    /// Pending while the device grows by a segment.
+    ///
+    /// # Errors
+    /// `Full` where it cannot.
+    pub(crate) fn poll_grow(&mut self) -> Result<Poll<()>, Error> {
         let wanted = self.port.layout.capacity_of(self.segments.count() + 1);
         if self.growth_stopped
             || wanted > self.capacity_max
@@ -120,7 +137,13 @@ impl Engine<'_> {
     }
 
     /// Opens `next` as the head: header, flush, mark in the segment that `cut` names. Frames and queue have room.
-    pub(crate) fn open_segment(&mut self, next: SegmentId, cut: Option<Cut>) {
+    /// Its list of segments in use leaves `gone` out.
+    pub(crate) fn open_segment(
+        &mut self,
+        next: SegmentId,
+        cut: Option<Cut>,
+        gone: Option<SegmentId>,
+    ) {
         if let Some(cut) = cut {
             self.segments.set_used(cut.segment, cut.end.0);
         }
@@ -147,38 +170,55 @@ impl Engine<'_> {
             let bytes = u64::from(self.port.layout.segment_bytes);
             self.port.push(OpKind::Erase { address, bytes }, Purpose::Erase);
         }
-        self.push_header(HeaderPlace::Own(next));
+        self.forget_slots(next);
+        self.push_header(HeaderPlace::Own(next), gone);
+        self.push_blank_end(next);
         if !self.cage.holds(Canary::RollNoFlush) {
             self.push_flush();
         }
         self.covered = None;
         if markable {
-            self.push_mark();
+            self.push_mark(gone);
         } else {
             // No place for a second copy until this segment is sealed.
             self.head.mark = MarkState::Issued;
+            self.segments.set_holds_end(next);
         }
     }
 
     /// Queues the copy of the head's header in its predecessor's mark slot.
-    pub(crate) fn push_mark(&mut self) {
+    pub(crate) fn push_mark(&mut self, gone: Option<SegmentId>) {
         self.head.mark = MarkState::Issued;
         match self.head.cut {
             Some(_) if self.cage.holds(Canary::NoMark) => {}
-            Some(cut) => self.push_header(HeaderPlace::Mark(cut.segment, cut.open_seq)),
+            Some(cut) => self.push_header(HeaderPlace::Mark(cut.segment, cut.open_seq), gone),
             // The first segment of a store: its superblock vouches for it.
             None => self.head.mark_durable = true,
         }
     }
 
-    fn push_header(&mut self, place: HeaderPlace) {
+    /// What an earlier use of the segment left where its footer and its mark will be must not be taken for them.
+    fn push_blank_end(&mut self, segment: SegmentId) {
+        if self.port.caps.needs_erase || self.cage.holds(Canary::StaleFooter) {
+            return;
+        }
+        let layout = self.port.layout;
+        for offset in [layout.data_end, layout.mark_start] {
+            let frame = self.take_slot_frame();
+            let end = if offset == layout.data_end { layout.mark_start } else { layout.segment_bytes };
+            let address = layout.log_address(segment, Offset(offset));
+            self.port.push_slot(address, frame, end - offset, Purpose::Copy(frame));
+        }
+    }
+
+    fn push_header(&mut self, place: HeaderPlace, gone: Option<SegmentId>) {
         let frame = self.take_slot_frame();
         let header = self.header_of_head();
         let layout = self.port.layout;
         let bitmap_bytes = layout.segments_max.div_ceil(8);
         let slot = &mut self.port.pool.frame_mut(frame)[..layout.header_slot as usize];
         let from = HEADER_FIXED_BYTES as usize;
-        self.segments.fill_bitmap(&mut slot[from..from + bitmap_bytes as usize]);
+        self.segments.fill_bitmap(&mut slot[from..from + bitmap_bytes as usize], gone);
         encode_header(&header, place, &self.sums, &self.store_id, slot, bitmap_bytes);
         let (address, purpose) = match place {
             HeaderPlace::Own(segment) => {

@@ -1,25 +1,53 @@
 //! The segment table: two words for each segment. Word 0 is the incarnation (`open_seq`), 0 for a free segment; word 1
-//! holds the live bytes (low half) and the used bytes (high half).
+//! holds the live bytes (low half), the end of its groups (30 bits above), whether only its header tells where its
+//! predecessor ends, and whether it is damaged (the top bit).
+//!
+//! Live bytes are counted as what a merge would append to keep them: a record's aligned bytes, its explicit sequence and
+//! its hints. So `live` is exact, and it is an upper bound of what copying the segment costs.
 
 use crate::types::{SegmentId, Seq};
 
 /// Word 0 of a segment that failed and is not used again by this session.
 const BAD: u64 = u64::MAX;
+/// Word 0 of a segment that must be there, but has no header: an announcement may excuse it.
+const MISSING: u64 = u64::MAX - 1;
+const DAMAGED: u64 = 1 << 63;
+const HOLDS_END: u64 = 1 << 62;
+const USED_SHIFT: u32 = 32;
+const USED_MASK: u64 = 0x3fff_ffff << USED_SHIFT;
+
+/// What keeping a record costs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordCost {
+    /// Alignment of records.
+    pub(crate) align: u32,
+    /// Bytes that a copy takes beyond the record: its sequence and its hints.
+    pub(crate) extra: u32,
+}
+
+impl RecordCost {
+    pub(crate) const fn of(self, record_bytes: u32) -> u32 {
+        crate::format::bytes::round_up(record_bytes, self.align) + self.extra
+    }
+}
 
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Segments<'m> {
     words: &'m mut [[u64; 2]],
+    pub(crate) cost: RecordCost,
     count: u32,
     free: u32,
+    lost: u32,
     next: u32,
+    live_total: u64,
 }
 
 impl<'m> Segments<'m> {
     /// Takes zeroed words, as many as the store may ever have segments; `count` exist now.
-    pub(crate) fn new(words: &'m mut [[u64; 2]], count: u32) -> Self {
+    pub(crate) fn new(words: &'m mut [[u64; 2]], count: u32, cost: RecordCost) -> Self {
         assert!(count as usize <= words.len(), "the table holds every segment that may exist");
-        Self { words, count, free: count, next: 0 }
+        Self { words, cost, count, free: count, lost: 0, next: 0, live_total: 0 }
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -28,6 +56,16 @@ impl<'m> Segments<'m> {
 
     pub(crate) fn free(&self) -> u32 {
         self.free
+    }
+
+    /// Segments that hold nothing and give no room back: they failed, or are damaged.
+    pub(crate) fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// What keeping everything alive would cost, in bytes.
+    pub(crate) fn live_total(&self) -> u64 {
+        self.live_total
     }
 
     /// The device grew.
@@ -43,7 +81,7 @@ impl<'m> Segments<'m> {
     /// The incarnation of a segment in use.
     pub(crate) fn open_seq(&self, segment: SegmentId) -> Option<Seq> {
         let word = self.words[segment.0 as usize][0];
-        (word != 0 && word != BAD).then_some(Seq(word))
+        (word != 0 && word < MISSING).then_some(Seq(word))
     }
 
     pub(crate) fn exists(&self, segment: SegmentId) -> bool {
@@ -58,10 +96,12 @@ impl<'m> Segments<'m> {
         self.next = segment.0 + 1;
     }
 
-    /// Gives a segment back.
+    /// Gives a segment back. Nothing in it is alive.
     pub(crate) fn release(&mut self, segment: SegmentId) {
         let word = &mut self.words[segment.0 as usize];
+        assert!(word[1] as u32 == 0, "a segment is given back when nothing in it is alive");
         self.free += u32::from(word[0] != 0 && word[0] != BAD);
+        self.lost -= u32::from(word[1] & DAMAGED != 0);
         *word = [0, 0];
     }
 
@@ -74,7 +114,44 @@ impl<'m> Segments<'m> {
     pub(crate) fn set_bad(&mut self, segment: SegmentId) {
         let word = &mut self.words[segment.0 as usize];
         self.free -= u32::from(word[0] == 0);
+        self.lost += u32::from(word[0] != BAD);
         word[0] = BAD;
+    }
+
+    /// A segment with live records that cannot be read: it is kept as it is until they are overwritten.
+    pub(crate) fn set_damaged(&mut self, segment: SegmentId) {
+        let word = &mut self.words[segment.0 as usize];
+        self.lost += u32::from(word[1] & DAMAGED == 0);
+        word[1] |= DAMAGED;
+    }
+
+    /// Only this segment's header tells where the one before it ends: it is kept as long as there is an older one.
+    pub(crate) fn set_holds_end(&mut self, segment: SegmentId) {
+        self.words[segment.0 as usize][1] |= HOLDS_END;
+    }
+
+    pub(crate) fn holds_end(&self, segment: SegmentId) -> bool {
+        self.words[segment.0 as usize][1] & HOLDS_END != 0
+    }
+
+    /// A segment that should be there has no header.
+    pub(crate) fn set_missing(&mut self, segment: SegmentId) {
+        let word = &mut self.words[segment.0 as usize];
+        self.free -= u32::from(word[0] == 0);
+        *word = [MISSING, 0];
+    }
+
+    pub(crate) fn is_missing(&self, segment: SegmentId) -> bool {
+        self.words[segment.0 as usize][0] == MISSING
+    }
+
+    /// The first segment that should be there and is not.
+    pub(crate) fn first_missing(&self) -> Option<SegmentId> {
+        (0..self.count).map(SegmentId).find(|&segment| self.is_missing(segment))
+    }
+
+    pub(crate) fn is_damaged(&self, segment: SegmentId) -> bool {
+        self.words[segment.0 as usize][1] & DAMAGED != 0
     }
 
     /// The next free segment, in turn, so that wear spreads.
@@ -84,43 +161,50 @@ impl<'m> Segments<'m> {
             .find(|segment| self.words[segment.0 as usize][0] == 0)
     }
 
+    /// What keeping the live records of a segment costs.
     pub(crate) fn live(&self, segment: SegmentId) -> u32 {
         self.words[segment.0 as usize][1] as u32
     }
 
+    /// First offset behind the groups of a sealed segment.
     pub(crate) fn used(&self, segment: SegmentId) -> u32 {
-        (self.words[segment.0 as usize][1] >> 32) as u32
+        ((self.words[segment.0 as usize][1] & USED_MASK) >> USED_SHIFT) as u32
     }
 
     pub(crate) fn set_used(&mut self, segment: SegmentId, used: u32) {
         let word = &mut self.words[segment.0 as usize][1];
-        *word = *word & 0xffff_ffff | u64::from(used) << 32;
+        *word = *word & !USED_MASK | u64::from(used) << USED_SHIFT;
     }
 
-    pub(crate) fn add_live(&mut self, segment: SegmentId, bytes: u32) {
-        self.words[segment.0 as usize][1] += u64::from(bytes);
+    /// A record of `record_bytes` in a segment is alive.
+    pub(crate) fn add_live(&mut self, segment: SegmentId, record_bytes: u32) {
+        let cost = u64::from(self.cost.of(record_bytes));
+        self.words[segment.0 as usize][1] += cost;
+        self.live_total += cost;
     }
 
-    pub(crate) fn subtract_live(&mut self, segment: SegmentId, bytes: u32) {
+    /// A record of `record_bytes` in a segment is dead.
+    pub(crate) fn subtract_live(&mut self, segment: SegmentId, record_bytes: u32) {
+        let cost = self.cost.of(record_bytes);
         let word = &mut self.words[segment.0 as usize][1];
-        assert!(*word as u32 >= bytes, "a segment has the live bytes that leave it");
-        *word -= u64::from(bytes);
+        assert!(*word as u32 >= cost, "a segment has the live bytes that leave it");
+        *word -= u64::from(cost);
+        self.live_total -= u64::from(cost);
     }
 
-    /// Sets the bit of every segment in use.
-    pub(crate) fn fill_bitmap(&self, bitmap: &mut [u8]) {
+    /// Sets the bit of every segment in use but `except`.
+    pub(crate) fn fill_bitmap(&self, bitmap: &mut [u8], except: Option<SegmentId>) {
         bitmap.fill(0);
-        for (index, word) in self.words[..self.count as usize].iter().enumerate() {
-            if word[0] != 0 && word[0] != BAD {
-                bitmap[index / 8] |= 1 << (index % 8);
-            }
+        for segment in self.used_ids().filter(|&segment| Some(segment) != except) {
+            let index = segment.0 as usize;
+            bitmap[index / 8] |= 1 << (index % 8);
         }
     }
 
     /// Segments in use.
     pub(crate) fn used_ids(&self) -> impl Iterator<Item = SegmentId> + '_ {
         let in_use = |(index, word): (usize, &[u64; 2])| {
-            (word[0] != 0 && word[0] != BAD).then_some(SegmentId(index as u32))
+            (word[0] != 0 && word[0] < MISSING).then_some(SegmentId(index as u32))
         };
         self.words[..self.count as usize].iter().enumerate().filter_map(in_use)
     }

@@ -1,5 +1,6 @@
 //! The first part of recovery: which segments are in use, and which of them is the newest that is proven.
 
+use core::cmp::Reverse;
 use core::task::Poll;
 
 use super::Phase;
@@ -70,8 +71,12 @@ impl Engine<'_> {
         segment: SegmentId,
     ) -> Result<Poll<Option<SegmentHeader>>, Error> {
         let open_seq = self.segments.open_seq(segment);
-        let fits =
-            |header: &SegmentHeader| open_seq.is_none_or(|open_seq| open_seq == header.open_seq);
+        let newest_seq = self.recovery.newest.header.map_or(Seq(u64::MAX), |newest| newest.open_seq);
+        // A header that is newer than the newest proven one belongs to nothing.
+        let fits = |header: &SegmentHeader| match open_seq {
+            Some(open_seq) => open_seq == header.open_seq,
+            None => header.open_seq <= newest_seq,
+        };
         if let Some(header) = ready!(self.poll_header(HeaderPlace::Own(segment))?).filter(fits) {
             return Ok(Poll::Ready(Some(header)));
         }
@@ -240,7 +245,8 @@ impl Engine<'_> {
                         self.note_header(&header);
                         self.recovery.repaired += 1;
                     }
-                    None => return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader)),
+                    // The newest segment may announce that it is free.
+                    None => self.segments.set_missing(segment),
                 }
             }
             if !listed {
@@ -280,7 +286,9 @@ impl Engine<'_> {
             count += 1;
         }
         let segments = &self.segments;
-        self.order[..count].sort_unstable_by_key(|&index| segments.open_seq(SegmentId(index)));
+        // The newest first: what it announces as free is not read, and of equal sequences its copy stays.
+        self.order[..count]
+            .sort_unstable_by_key(|&index| Reverse(segments.open_seq(SegmentId(index))));
         self.recovery.hinted = count as u32;
     }
 }

@@ -42,7 +42,7 @@ struct Body {
     /// Verified already.
     verified: bool,
     done: u32,
-    /// The group that the next record belongs to: the next record's offset and sequence.
+    /// The next record's offset and sequence.
     record: Option<(u32, Seq)>,
 }
 
@@ -187,11 +187,12 @@ impl Engine<'_> {
         hint: &Hint,
     ) -> Result<bool, Error> {
         match *hint {
-            Hint::GroupStart { offset, first_seq } => {
-                if offset.0 < load.behind {
+            Hint::Place { before, seq } => {
+                let offset = before.0.saturating_add(GROUP_HEADER_BYTES);
+                if offset < load.behind {
                     return Ok(false);
                 }
-                body.record = Some((offset.0.saturating_add(GROUP_HEADER_BYTES), first_seq));
+                body.record = Some((offset, seq));
             }
             Hint::Record { fingerprint, record_bytes, kind } => {
                 let Some((offset, seq)) = body.record else { return Ok(false) };

@@ -17,9 +17,9 @@ use crate::canary::Canary;
 use crate::engine::{Engine, ready};
 use crate::error::{Damage, Error};
 use crate::format::footer::{Footer, HintGroup, decode_footer};
-use crate::format::group::GroupKind;
+use crate::format::group::{Announcement, GroupKind};
 use crate::format::parser::Verify;
-use crate::format::segment::{Cut, SegmentHeader};
+use crate::format::segment::{Cut, HeaderPlace, SegmentHeader};
 use crate::keydir::{Entry, Outcome};
 use crate::types::{EntryKind, Fingerprint, Location, Offset, SegmentId, Seq};
 
@@ -60,7 +60,8 @@ pub(super) struct LoadState {
 impl Engine<'_> {
     /// Counts what the footers announce, so that the keydir grows once.
     pub(super) fn recover_count(&mut self) -> Result<Poll<()>, Error> {
-        while self.recovery.index + 1 < self.recovery.hinted {
+        self.recovery.index = self.recovery.index.max(1);
+        while self.recovery.index < self.recovery.hinted {
             let segment = self.ordered(self.recovery.index);
             if let Some(footer) = ready!(self.poll_footer(segment)?)
                 && footer.records != u32::MAX
@@ -91,13 +92,18 @@ impl Engine<'_> {
     }
 
     fn at_newest(&self) -> bool {
-        self.recovery.index + 1 == self.recovery.hinted
+        self.recovery.index == 0
     }
 
     /// The first pass: everything but chunks.
     pub(super) fn recover_load(&mut self) -> Result<Poll<()>, Error> {
         while self.recovery.index < self.recovery.hinted {
             let segment = self.ordered(self.recovery.index);
+            if self.segments.open_seq(segment).is_none() {
+                // The newest one announced it as free.
+                self.recovery.index += 1;
+                continue;
+            }
             let end = match self.at_newest() {
                 true => None,
                 false => Some(ready!(self.poll_recorded_end(segment)?)),
@@ -114,8 +120,9 @@ impl Engine<'_> {
                 }
                 _ => self.recovery.by_scan += 1,
             }
-            if let Some(end) = end {
-                self.segments.set_used(segment, end.end.0);
+            match end {
+                Some(end) => self.segments.set_used(segment, end.end.0),
+                None => self.check_missing()?,
             }
             self.recovery.index += 1;
         }
@@ -126,8 +133,9 @@ impl Engine<'_> {
     /// The second pass: the chunks that heads ask for, from the segments that have any.
     pub(super) fn recover_chunks(&mut self) -> Result<Poll<()>, Error> {
         while self.recovery.index < self.recovery.hinted {
-            if self.order[self.recovery.index as usize] & HAS_CHUNKS != 0 {
-                let segment = self.ordered(self.recovery.index);
+            let segment = self.ordered(self.recovery.index);
+            let in_use = self.segments.open_seq(segment).is_some();
+            if in_use && self.order[self.recovery.index as usize] & HAS_CHUNKS != 0 {
                 let end = match self.recovery.tail.filter(|_| self.at_newest()) {
                     Some(tail) => tail.cut(),
                     None => ready!(self.poll_recorded_end(segment)?),
@@ -143,18 +151,57 @@ impl Engine<'_> {
         Ok(Poll::Ready(()))
     }
 
-    /// The end of a sealed segment, from the header of the one that followed it.
+    /// The newest segment was read: what should be there and is not must have been announced.
+    fn check_missing(&self) -> Result<(), Error> {
+        match self.segments.first_missing() {
+            Some(segment) => Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader)),
+            None => Ok(()),
+        }
+    }
+
+    /// A record of the newest segment says that another one is free: all that was alive in it stands before.
+    fn note_freed(&mut self, freed: &Announcement) {
+        let (segment, newest) = (freed.segment, self.ordered(0));
+        if self.segments.exists(segment)
+            && segment != newest
+            && (self.segments.is_missing(segment)
+                || self.segments.open_seq(segment) == Some(freed.open_seq))
+        {
+            self.segments.release(segment);
+        }
+    }
+
+    /// The end of a sealed segment: from its mark, which is a copy of its successor's header, or from that header.
     fn poll_recorded_end(&mut self, segment: SegmentId) -> Result<Poll<Cut>, Error> {
-        let successor = self.ordered(self.recovery.index + 1);
-        let header = ready!(self.poll_any_header(successor)?);
+        let Some(open_seq) = self.segments.open_seq(segment) else {
+            return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader));
+        };
         let data_end = self.port.layout.data_end;
-        let cut = header
-            .and_then(|header| header.cut)
-            .filter(|cut| cut.segment == segment && cut.end.0 <= data_end);
-        let open_seq = self.segments.open_seq(segment);
-        match cut.filter(|cut| Some(cut.open_seq) == open_seq) {
-            Some(cut) => Ok(Poll::Ready(cut)),
-            None => Err(self.corrupted(successor, Offset(0), Damage::SegmentHeader)),
+        let of_this = |header: Option<SegmentHeader>| {
+            header.and_then(|header| header.cut).filter(|cut| {
+                (cut.segment, cut.open_seq) == (segment, open_seq) && cut.end.0 <= data_end
+            })
+        };
+        let mark = ready!(self.poll_header(HeaderPlace::Mark(segment, open_seq))?);
+        if let Some(cut) = of_this(mark) {
+            return Ok(Poll::Ready(cut));
+        }
+        let newer = (0..self.recovery.index).rev().map(|index| self.ordered(index));
+        let successor = newer.into_iter().find(|&id| self.segments.open_seq(id).is_some());
+        if let Some(successor) = successor {
+            let header = ready!(self.poll_any_header(successor)?);
+            if let Some(cut) = of_this(header) {
+                self.segments.set_holds_end(successor);
+                return Ok(Poll::Ready(cut));
+            }
+        }
+        // Its successor was merged away, which it could be only because the mark was there: now it is damaged.
+        let footer = ready!(self.poll_footer(segment)?);
+        match footer.filter(|footer| footer.header.open_seq == open_seq && footer.end.0 <= data_end) {
+            Some(Footer { end, digest, .. }) => {
+                Ok(Poll::Ready(Cut { segment, open_seq, end, digest }))
+            }
+            None => Err(self.corrupted(segment, Offset(self.port.layout.mark_start), Damage::SegmentHeader)),
         }
     }
 
@@ -246,11 +293,21 @@ impl Engine<'_> {
                         self.hints.written(HintGroup { offset: group.start, bytes });
                     }
                 }
-                ScanEvent::Record { header, offset, seq, group, fingerprint } => {
+                ScanEvent::Freed(freed) => {
+                    if end.is_none() {
+                        self.note_freed(&freed);
+                    }
+                }
+                ScanEvent::Record { header, offset, seq, fingerprint } => {
                     let Some(kind) = header.kind.entry_kind() else { continue };
+                    if header.is_old() {
+                        // Kept for a snapshot of a session that is over.
+                        continue;
+                    }
                     let record_bytes = header.record_bytes();
                     if end.is_none() {
-                        self.hints.add(group, fingerprint, record_bytes, kind);
+                        let next = Offset(self.port.layout.aligned(offset.0 + record_bytes));
+                        self.hints.add((offset, seq), next, &fingerprint, record_bytes, kind);
                     }
                     let address = self.port.layout.log_address(segment, offset);
                     let entry = Entry { seq, location: Location { address, record_bytes }, kind };
@@ -340,7 +397,10 @@ impl Engine<'_> {
                 segments.add_live(layout.segment_of(added.address), added.record_bytes);
             }
             if let Outcome::Replaced(old) = outcome {
-                *placeholders -= u32::from(is_placeholder(&old));
+                if is_placeholder(&old) {
+                    *placeholders -= 1;
+                    return;
+                }
                 segments.subtract_live(
                     layout.segment_of(old.location.address),
                     old.location.record_bytes,

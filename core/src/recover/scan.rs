@@ -7,7 +7,9 @@ use crate::canary::{Cage, Canary};
 use crate::engine::{Port, ready};
 use crate::error::Error;
 use crate::format::checksum::Checksums;
-use crate::format::group::{GroupKind, RESUME_BYTES, Resume, Seeds};
+use crate::format::group::{
+    ANNOUNCEMENT_BYTES, Announcement, GroupKind, RESUME_BYTES, Resume, Seeds,
+};
 use crate::format::parser::{Bounds, Event, GroupParser, ParsedGroup, Verify};
 use crate::format::record::{RecordHeader, RecordKind};
 use crate::keydir::FingerprintHasher;
@@ -34,9 +36,10 @@ pub(crate) enum ScanEvent {
         header: RecordHeader,
         offset: Offset,
         seq: Seq,
-        group: (Offset, Seq),
         fingerprint: Fingerprint,
     },
+    /// A record that frees a segment.
+    Freed(Announcement),
     /// A group is whole; its records (if it has any for the keydir) follow.
     Group(ParsedGroup, Option<Resume>),
     /// Every record of the group was given out.
@@ -50,7 +53,7 @@ enum Stage {
     /// Proving the group at the scan's position.
     Prove,
     /// Giving out the records of a proven group.
-    Emit(ParsedGroup),
+    Emit,
 }
 
 /// The record that is being given out.
@@ -61,6 +64,7 @@ struct Emitted {
     seq: Seq,
     hasher: FingerprintHasher,
     body_done: u32,
+    announcement: [u8; ANNOUNCEMENT_BYTES],
 }
 
 /// A scan of one segment.
@@ -125,32 +129,60 @@ impl Scan {
     ) -> Result<Poll<ScanEvent>, Error> {
         // Each turn takes at least one byte of the segment or returns.
         loop {
-            let at = self.parser.as_ref().map_or(self.position, GroupParser::position);
-            if at.0 >= context.bounds.data_end {
-                self.parser = None;
-                return Ok(Poll::Ready(ScanEvent::Bad));
-            }
-            let frame = ready!(port.resident(port.layout.page_at(self.segment, at), AHEAD)?);
-            let bytes = &port.pool.frame(frame)[port.layout.in_page(at) as usize..];
-            let mut parser = match self.parser.take() {
-                Some(parser) => parser,
-                None => self.parser(bytes[0], context),
-            };
-            let (_, event) = parser.feed(bytes);
-            self.reach = self.reach.max(parser.reach());
-            let found = match self.stage {
-                Stage::Prove => self.prove(event, context),
-                Stage::Emit(group) => self.emit(event, &group, context),
-            };
-            match found {
-                Found::Nothing => self.parser = Some(parser),
-                Found::Event(event @ ScanEvent::Record { .. }) => {
-                    self.parser = Some(parser);
-                    return Ok(Poll::Ready(event));
-                }
-                Found::Event(event) => return Ok(Poll::Ready(event)),
+            if let Some(event) = ready!(self.step_page(port, context, AHEAD)?) {
+                return Ok(Poll::Ready(event));
             }
         }
+    }
+
+    /// One step of at most a page: an event, or none yet.
+    pub(crate) fn step_page(
+        &mut self,
+        port: &mut Port<'_>,
+        context: &ScanContext,
+        ahead: u32,
+    ) -> Result<Poll<Option<ScanEvent>>, Error> {
+        let at = self.reading_at();
+        if at.0 >= context.bounds.data_end {
+            self.parser = None;
+            return Ok(Poll::Ready(Some(ScanEvent::Bad)));
+        }
+        let frame = ready!(port.resident(port.layout.page_at(self.segment, at), ahead)?);
+        let bytes = &port.pool.frame(frame)[port.layout.in_page(at) as usize..];
+        let mut parser = match self.parser.take() {
+            Some(parser) => parser,
+            None => self.parser(bytes[0], context),
+        };
+        let (_, event) = parser.feed(bytes);
+        self.reach = self.reach.max(parser.reach());
+        let found = match self.stage {
+            Stage::Prove => self.prove(event, context),
+            Stage::Emit => self.emit(event, context),
+        };
+        Ok(Poll::Ready(match found {
+            Found::Nothing => {
+                self.parser = Some(parser);
+                None
+            }
+            Found::Event(event @ (ScanEvent::Record { .. } | ScanEvent::Freed(_))) => {
+                self.parser = Some(parser);
+                Some(event)
+            }
+            Found::Event(event) => Some(event),
+        }))
+    }
+
+    /// The byte that is read next.
+    pub(crate) fn reading_at(&self) -> Offset {
+        self.parser.as_ref().map_or(self.position, GroupParser::position)
+    }
+
+    /// Goes on at another place than where a bad group stands.
+    pub(crate) fn skip_to(&mut self, position: Offset) {
+        self.parser = None;
+        self.emitted = None;
+        self.stage = Stage::Prove;
+        self.position = position;
     }
 
     fn prove(&mut self, event: Event<'_>, context: &ScanContext) -> Found {
@@ -185,7 +217,7 @@ impl Scan {
                 self.digest =
                     (context.sums.crc64)(self.digest, &group.trailer.checksum.to_le_bytes());
                 if kind == GroupKind::Data && group.trailer.count > 0 {
-                    self.stage = Stage::Emit(group);
+                    self.stage = Stage::Emit;
                 } else {
                     self.position = group.next;
                 }
@@ -194,16 +226,21 @@ impl Scan {
         }
     }
 
-    fn emit(&mut self, event: Event<'_>, group: &ParsedGroup, context: &ScanContext) -> Found {
+    fn emit(&mut self, event: Event<'_>, context: &ScanContext) -> Found {
         match event {
             Event::More => Found::Nothing,
             Event::Record(header, offset, seq) => {
                 let hasher = context.hasher(header.kind);
-                self.emitted = Some(Emitted { header, offset, seq, hasher, body_done: 0 });
+                let announcement = [0; ANNOUNCEMENT_BYTES];
+                self.emitted =
+                    Some(Emitted { header, offset, seq, hasher, body_done: 0, announcement });
                 Found::Nothing
             }
             Event::Body(bytes) => {
                 let Some(emitted) = &mut self.emitted else { return Found::Nothing };
+                if emitted.header.kind == RecordKind::Announcement {
+                    return self.emit_announcement(bytes);
+                }
                 let of_key = (u32::from(emitted.header.key_bytes) - emitted.body_done)
                     .min(bytes.len() as u32);
                 emitted.hasher.write(&bytes[..of_key as usize]);
@@ -216,7 +253,6 @@ impl Scan {
                     header: emitted.header,
                     offset: emitted.offset,
                     seq: emitted.seq,
-                    group: (group.start, group.header.first_seq),
                     fingerprint: emitted.hasher.finish(),
                 })
             }
@@ -227,6 +263,23 @@ impl Scan {
             }
             // It was whole a moment ago: the device changed it under us.
             Event::Bad => Found::Event(ScanEvent::Bad),
+        }
+    }
+
+    fn emit_announcement(&mut self, bytes: &[u8]) -> Found {
+        let Some(emitted) = &mut self.emitted else { return Found::Nothing };
+        let done = (emitted.body_done as usize).min(ANNOUNCEMENT_BYTES);
+        let take = bytes.len().min(ANNOUNCEMENT_BYTES - done);
+        emitted.announcement[done..done + take].copy_from_slice(&bytes[..take]);
+        emitted.body_done += bytes.len() as u32;
+        if emitted.body_done < emitted.header.value_bytes {
+            return Found::Nothing;
+        }
+        let Some(emitted) = self.emitted.take() else { return Found::Nothing };
+        let length = (emitted.header.value_bytes as usize).min(ANNOUNCEMENT_BYTES + 1);
+        match Announcement::decode(emitted.announcement.get(..length).unwrap_or(&[])) {
+            Some(announcement) => Found::Event(ScanEvent::Freed(announcement)),
+            None => Found::Nothing,
         }
     }
 }

@@ -59,7 +59,7 @@ struct Place {
 impl Engine<'_> {
     /// The head, where the newest segment ends.
     pub(super) fn recover_tail(&mut self) -> Result<Poll<()>, Error> {
-        let segment = self.ordered(self.recovery.hinted.saturating_sub(1));
+        let segment = self.ordered(0);
         let sealable = ready!(self.poll_sealable(segment)?);
         let footer = ready!(self.poll_footer(segment)?)
             .filter(|footer| Some(footer.header.open_seq) == self.segments.open_seq(segment));

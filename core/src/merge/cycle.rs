@@ -1,0 +1,212 @@
+//! A cycle: one victim, and a share of the oldest segment. At its end the victim is announced as free.
+
+use core::task::Poll;
+
+use super::ledger::{Ledger, MergeBytes, NominalBytes};
+use super::pay::Retiring;
+use super::walk::{Walk, WalkStep};
+use crate::canary::Canary;
+use crate::engine::{Engine, ready};
+use crate::error::Error;
+use crate::format::group::{ANNOUNCEMENT_BYTES, Announcement, GroupKind};
+use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
+use crate::types::{Offset, SegmentId, Seq};
+
+/// A cycle does one part in this many of the oldest segment.
+pub(super) const SWEEP_DIVISOR: u32 = 16;
+
+/// The state of merging. Nothing of it is on the medium: after a reopening a cycle starts anew, and finds less alive.
+#[derive(Debug, Default)]
+pub(crate) struct Merger {
+    /// A segment that was announced as free, and the sequence of the announcement: free once that is durable.
+    pub(crate) announced: Option<(SegmentId, Seq)>,
+    pub(super) ledger: Option<Ledger>,
+    victim: Option<Walk>,
+    pub(super) sweep: Option<Walk>,
+    /// How far the sweep reads in this cycle.
+    sweep_goal: u32,
+    /// Bytes appended for copies in this session.
+    pub(super) copied: u64,
+    /// Bytes of the segments that this session left behind.
+    pub(super) left: u64,
+    /// Where the next account starts, if cycles follow one another.
+    pub(super) next_start: Option<NominalBytes>,
+    /// What an earlier session left undone was made up for.
+    pub(super) caught_up: bool,
+    /// Merging may take the segment that is kept for recovery.
+    pub(crate) is_working: bool,
+    /// The pass that retires tombstones.
+    pub(super) retiring: Option<Retiring>,
+    /// Tombstones written in this session.
+    pub(crate) tombstones: u64,
+    /// No tombstone that the last pass could not retire was written before this.
+    pub(super) retired_to: u64,
+    /// A pass came to its end.
+    pub(super) passed: bool,
+    /// Segments given back.
+    pub(crate) freed: u64,
+    /// Work of the session.
+    pub(crate) work: u64,
+}
+
+/// What a step of a cycle did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CycleStep {
+    Worked(MergeBytes),
+    /// The victim is announced, the share of the sweep done.
+    Complete,
+}
+
+impl Merger {
+    pub(crate) fn is_walked(&self, segment: SegmentId) -> bool {
+        let of = |walk: &Option<Walk>| walk.as_ref().is_some_and(|walk| walk.segment == segment);
+        of(&self.victim) || of(&self.sweep)
+    }
+
+    /// Bytes appended for copies in this session.
+    pub(crate) fn copied_bytes(&self) -> u64 {
+        self.copied
+    }
+}
+
+impl Engine<'_> {
+    /// Starts a cycle with this victim.
+    pub(super) fn start_cycle(&mut self, victim: SegmentId) {
+        let start = self.merger.next_start.take().unwrap_or_else(|| self.nominal_total());
+        let mut debt = self.walk_debt(victim);
+        self.merger.victim = Some(self.new_walk(victim));
+        if self.sweeps() {
+            self.start_sweep();
+        }
+        if let Some(sweep) = &self.merger.sweep {
+            let used = self.segments.used(sweep.segment) - self.port.layout.data_start;
+            debt += self.walk_debt(sweep.segment) / u64::from(SWEEP_DIVISOR) + 1;
+            self.merger.sweep_goal = sweep.read().0 + used / SWEEP_DIVISOR + 1;
+        }
+        // The announcement and the padding behind it.
+        debt += u64::from(self.port.layout.commit_unit);
+        let nominal = NominalBytes(u64::from(self.gives_back(victim)).max(1));
+        self.merger.ledger = Some(Ledger::new(nominal, MergeBytes(debt), start));
+    }
+
+    /// Begins to walk the oldest segment, unless that is being done.
+    pub(super) fn start_sweep(&mut self) {
+        if self.merger.sweep.is_none()
+            && let Some(oldest) = self.oldest_candidate()
+        {
+            self.merger.sweep = Some(self.new_walk(oldest));
+        }
+    }
+
+    /// Bytes to read and to write for a segment, at most.
+    pub(super) fn walk_debt(&self, segment: SegmentId) -> u64 {
+        let used = self.segments.used(segment).saturating_sub(self.port.layout.data_start);
+        u64::from(used) + u64::from(self.segments.live(segment))
+    }
+
+    /// The next piece of work of the cycle.
+    pub(super) fn poll_cycle_step(&mut self) -> Result<Poll<CycleStep>, Error> {
+        let goal = self.merger.sweep_goal;
+        if self.merger.sweep.as_ref().is_some_and(|sweep| sweep.read().0 < goal || sweep.is_over()) {
+            return self.poll_sweep_step();
+        }
+        let Some(mut walk) = self.merger.victim.take() else {
+            if !self.lets_wait() {
+                ready!(self.poll_reclaim()?);
+            }
+            return Ok(Poll::Ready(CycleStep::Complete));
+        };
+        let step = self.poll_walk_or_free(&mut walk);
+        if !matches!(step, Ok(Poll::Ready(WalkStep::Over))) {
+            self.merger.victim = Some(walk);
+        }
+        Ok(Poll::Ready(CycleStep::Worked(match ready!(step?) {
+            WalkStep::Worked(work) => work,
+            WalkStep::Over => MergeBytes(0),
+        })))
+    }
+
+    /// The next piece of work on the oldest segment.
+    pub(super) fn poll_sweep_step(&mut self) -> Result<Poll<CycleStep>, Error> {
+        let Some(mut walk) = self.merger.sweep.take() else {
+            return Ok(Poll::Ready(CycleStep::Worked(MergeBytes(0))));
+        };
+        let step = self.poll_walk_or_free(&mut walk);
+        if !matches!(step, Ok(Poll::Ready(WalkStep::Over))) {
+            self.merger.sweep = Some(walk);
+        }
+        Ok(Poll::Ready(CycleStep::Worked(match ready!(step?) {
+            WalkStep::Worked(work) => work,
+            WalkStep::Over => {
+                // The rest of the share is not carried on to the next segment.
+                self.merger.sweep_goal = 0;
+                MergeBytes(0)
+            }
+        })))
+    }
+
+    /// Walks on; ready with `Over` once the segment is announced, or kept because it is damaged.
+    fn poll_walk_or_free(&mut self, walk: &mut Walk) -> Result<Poll<WalkStep>, Error> {
+        if !walk.is_over() {
+            let step = ready!(self.poll_walk(walk)?);
+            if let WalkStep::Worked(work) = step {
+                self.merger.work += work.0;
+                return Ok(Poll::Ready(step));
+            }
+        }
+        if self.segments.live(walk.segment) == 0 {
+            ready!(self.poll_announce(walk.segment)?);
+        } else {
+            self.segments.set_damaged(walk.segment);
+        }
+        Ok(Poll::Ready(WalkStep::Over))
+    }
+
+    /// Appends the record that frees a segment. One at a time waits for being durable.
+    fn poll_announce(&mut self, segment: SegmentId) -> Result<Poll<()>, Error> {
+        // Descriptions of dead chunked values may lie in it.
+        ready!(self.poll_doomed_from(segment)?);
+        ready!(self.poll_reclaim()?);
+        ready!(self.poll_place(RECORD_HEADER_BYTES + ANNOUNCEMENT_BYTES as u32)?);
+        let Some(open_seq) = self.segments.open_seq(segment) else { return Ok(Poll::Ready(())) };
+        self.open_group(GroupKind::Data);
+        let announcement = Announcement { segment, open_seq };
+        let seq = self.append_service_record(RecordKind::Announcement, &announcement.encode());
+        self.published_seq = self.published_seq.max(seq);
+        self.merger.announced = Some((segment, seq));
+        if self.cage.holds(Canary::FreeBeforeDurable) {
+            self.durable_seq = self.durable_seq.max(seq);
+            self.release_announced();
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Ready once no announced segment waits.
+    pub(crate) fn poll_reclaim(&mut self) -> Result<Poll<()>, Error> {
+        if let Some((_, seq)) = self.merger.announced {
+            ready!(self.poll_sync(seq)?);
+            self.release_announced();
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Takes the announced segment for free, if its announcement is durable.
+    pub(crate) fn release_announced(&mut self) {
+        let Some((segment, seq)) = self.merger.announced else { return };
+        if self.durable_seq >= seq {
+            self.merger.announced = None;
+            self.merger.freed += 1;
+            // What is being read may lie in it.
+            self.release_record();
+            self.forget_slots(segment);
+            self.segments.release(segment);
+        }
+    }
+
+    /// The pages that header, footer and mark share with groups: as they lie on the medium, not as the appender left them.
+    pub(crate) fn forget_slots(&mut self, segment: SegmentId) {
+        for offset in [0, self.port.layout.data_end, self.port.layout.mark_start] {
+            self.port.pool.forget_clean(self.port.layout.page_at(segment, Offset(offset)));
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Who does the work, and when: every append first, in step with what it consumes; idle time before that.
+
+use core::task::Poll;
+
+use super::cycle::CycleStep;
+use super::ledger::{Ledger, MergeBytes, NominalBytes};
+use crate::config::Pacing;
+use crate::engine::{Engine, ready};
+use crate::error::Error;
+use crate::types::{EntryKind, Seq};
+
+/// Whether there is merge work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeNeed {
+    /// Nothing that would give bytes back.
+    No,
+    /// Idle time would be well spent.
+    Should,
+    /// Appends are paying for it now.
+    Must,
+}
+
+/// Idle steps merge until the log takes no more than this many percent of what is alive.
+const SETTLED_PERCENT: u64 = 125;
+/// Tombstones are retired when they are more than one in this many keydir entries.
+const TOMBSTONES_OF_CAPACITY: u32 = 8;
+/// Idle steps retire tombstones when they are more than one in this many entries in use.
+const TOMBSTONES_OF_ENTRIES: u32 = 16;
+
+/// A pass over all segments that were there when it began, oldest first: none of the tombstones that were written before
+/// it survives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retiring {
+    /// Work owed for tombstones written since.
+    ledger: Ledger,
+    /// Segments opened before this are walked.
+    until: Seq,
+    /// Tombstones written before it, in this session.
+    begun_at: u64,
+}
+
+impl Engine<'_> {
+    /// Bytes of the log that this session consumed for anything but copies.
+    pub(crate) fn nominal_total(&self) -> NominalBytes {
+        let head = u64::from(self.head.position - self.head.start);
+        NominalBytes(self.merger.left + head - self.merger.copied)
+    }
+
+    /// The head is left: the rest of its segment counts as consumed.
+    pub(crate) fn leave_head(&mut self) {
+        let end = self.data_limit().max(self.head.position);
+        self.merger.left += u64::from(end - self.head.start);
+    }
+
+    /// Ready once the work is done that an append of `ahead` bytes must be preceded by.
+    ///
+    /// # Errors
+    /// As for the reads and appends of a merge: `Device`, `Poisoned`, `PoolExhausted`. Nothing of the append was done.
+    pub(crate) fn poll_pay(&mut self, ahead: u32) -> Result<Poll<()>, Error> {
+        if self.merger.is_working {
+            return Ok(Poll::Ready(()));
+        }
+        self.merger.is_working = true;
+        let result = self.poll_cycles(u64::from(ahead));
+        self.merger.is_working = false;
+        result
+    }
+
+    fn poll_cycles(&mut self, ahead: u64) -> Result<Poll<()>, Error> {
+        // A turn completes a cycle or is the last one; an append cannot be due for more cycles than there are segments.
+        for _ in 0..=self.segments.count() {
+            self.release_announced();
+            if self.merger.ledger.is_none() {
+                self.merger.caught_up |= self.segments.free() >= self.free_target();
+                if self.segments.free() > self.free_target() {
+                    self.merger.next_start = None;
+                    break;
+                }
+                let Some(victim) = self.best_victim() else {
+                    self.merger.caught_up = true;
+                    break;
+                };
+                self.start_cycle(victim);
+            }
+            let Some(ledger) = self.merger.ledger else { break };
+            let total = NominalBytes(self.nominal_total().0 + ahead);
+            // An interrupted session leaves its account behind, but not the room that its work took.
+            let all = ledger.is_due(total)
+                || !self.merger.caught_up
+                || self.pacing == Pacing::OneShot;
+            let target = if all { MergeBytes(u64::MAX) } else { ledger.target(total) };
+            if !all && target.0.saturating_sub(ledger.spent().0) < u64::from(self.merge_batch) {
+                break;
+            }
+            if !ready!(self.poll_work(target)?) {
+                break;
+            }
+        }
+        self.poll_retire(1)
+    }
+
+    /// Works on the cycle until `target` is spent; ready with whether it is complete.
+    fn poll_work(&mut self, target: MergeBytes) -> Result<Poll<bool>, Error> {
+        while let Some(ledger) = self.merger.ledger.filter(|ledger| ledger.spent() < target) {
+            match ready!(self.poll_cycle_step()?) {
+                CycleStep::Worked(work) => {
+                    if let Some(ledger) = &mut self.merger.ledger {
+                        ledger.spend(work);
+                    }
+                }
+                CycleStep::Complete => {
+                    self.merger.next_start = Some(ledger.end(self.nominal_total()));
+                    self.merger.ledger = None;
+                    return Ok(Poll::Ready(true));
+                }
+            }
+        }
+        Ok(Poll::Ready(false))
+    }
+
+    /// Retires tombstones in step with those that are written, so that the keydir never fills up with them.
+    fn poll_retire(&mut self, ahead: u64) -> Result<Poll<()>, Error> {
+        let tombstones = self.keydir.len_of(EntryKind::Tombstone);
+        let threshold = (self.keydir.capacity() / TOMBSTONES_OF_CAPACITY).max(1);
+        if self.merger.retiring.is_none() {
+            if tombstones < threshold {
+                return Ok(Poll::Ready(()));
+            }
+            // Half of the entries that are free now may be used up before the pass ends.
+            let free = self.keydir.capacity() - self.keydir.len();
+            self.start_retiring(u64::from(free / 2).max(1));
+        }
+        let Some(retiring) = self.merger.retiring else { return Ok(Poll::Ready(())) };
+        let target = retiring.ledger.target(NominalBytes(self.merger.tombstones + ahead));
+        let spent = retiring.ledger.spent();
+        let due = retiring.ledger.is_due(NominalBytes(self.merger.tombstones + ahead));
+        if !due && target.0.saturating_sub(spent.0) < u64::from(self.merge_batch) {
+            return Ok(Poll::Ready(()));
+        }
+        self.poll_retire_until(if due { MergeBytes(u64::MAX) } else { target })
+    }
+
+    fn start_retiring(&mut self, entries: u64) {
+        let sealed = self.segments.used_ids().filter(|&segment| segment != self.head.segment);
+        let debt: u64 = sealed.map(|segment| self.walk_debt(segment)).sum();
+        let start = NominalBytes(self.merger.tombstones);
+        self.merger.retiring = Some(Retiring {
+            ledger: Ledger::new(NominalBytes(entries), MergeBytes(debt.max(1)), start),
+            until: self.head.open_seq,
+            begun_at: self.merger.tombstones,
+        });
+    }
+
+    fn poll_retire_until(&mut self, target: MergeBytes) -> Result<Poll<()>, Error> {
+        while let Some(retiring) = self.merger.retiring {
+            if retiring.ledger.spent() >= target {
+                break;
+            }
+            self.start_sweep();
+            let oldest = self.merger.sweep.as_ref().map(|sweep| sweep.segment);
+            let open_seq = oldest.and_then(|segment| self.segments.open_seq(segment));
+            if open_seq.is_none_or(|open_seq| open_seq >= retiring.until) {
+                self.merger.retired_to = retiring.begun_at;
+                self.merger.passed = true;
+                self.merger.retiring = None;
+                break;
+            }
+            if let CycleStep::Worked(work) = ready!(self.poll_sweep_step()?)
+                && let Some(retiring) = &mut self.merger.retiring
+            {
+                retiring.ledger.spend(work);
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Does merge work that nobody has to wait for, of about `budget` bytes. Ready with whether there is more.
+    ///
+    /// # Errors
+    /// As for an append.
+    pub fn poll_merge(&mut self, budget: &mut u64) -> Result<Poll<bool>, Error> {
+        ready!(self.poll_writable()?);
+        self.merger.is_working = true;
+        let result = self.poll_idle(budget);
+        self.merger.is_working = false;
+        result
+    }
+
+    fn poll_idle(&mut self, budget: &mut u64) -> Result<Poll<bool>, Error> {
+        loop {
+            self.release_announced();
+            if self.merge_need() == MergeNeed::No {
+                // What was announced is given back, so that nobody else has to wait for it.
+                ready!(self.poll_reclaim()?);
+                return Ok(Poll::Ready(false));
+            }
+            if *budget == 0 {
+                return Ok(Poll::Ready(true));
+            }
+            let before = self.merger.work;
+            let step = self.poll_idle_step();
+            *budget = budget.saturating_sub((self.merger.work - before).max(1));
+            ready!(step?);
+        }
+    }
+
+    fn poll_idle_step(&mut self) -> Result<Poll<()>, Error> {
+        if self.merger.retiring.is_some() {
+            let work = MergeBytes(1 + self.merger.retiring.map_or(0, |r| r.ledger.spent().0));
+            return self.poll_retire_until(work);
+        }
+        if self.merger.ledger.is_none() {
+            match self.best_victim().filter(|_| self.has_garbage() || self.is_short()) {
+                Some(victim) => self.start_cycle(victim),
+                None => {
+                    // Their segment must be sealed before the tombstones in it can go.
+                    if self.head.position > self.port.layout.data_start && !self.is_short() {
+                        ready!(self.poll_roll()?);
+                    }
+                    self.start_retiring(u64::MAX / 2);
+                    return Ok(Poll::Ready(()));
+                }
+            }
+        }
+        let spent = self.merger.ledger.map_or(0, |ledger| ledger.spent().0);
+        ready!(self.poll_work(MergeBytes(spent + 1))?);
+        Ok(Poll::Ready(()))
+    }
+
+    /// Whether merging would be of use now.
+    #[must_use]
+    pub fn merge_need(&self) -> MergeNeed {
+        let due = self.merger.ledger.is_some() || self.merger.retiring.is_some();
+        if self.is_short() && (due || self.best_victim().is_some()) {
+            MergeNeed::Must
+        } else if due || self.has_garbage() || self.has_tombstones() {
+            MergeNeed::Should
+        } else {
+            MergeNeed::No
+        }
+    }
+
+    /// Bytes of work, at most, that the merges that are under way still need.
+    #[must_use]
+    pub fn merge_debt(&self) -> u64 {
+        let cycle = self.merger.ledger.map_or(0, |ledger| ledger.left().0);
+        cycle + self.merger.retiring.map_or(0, |retiring| retiring.ledger.left().0)
+    }
+
+    fn is_short(&self) -> bool {
+        self.segments.free() <= self.free_target()
+    }
+
+    /// Whether the sealed segments take more than they should, and one of them gives a good part of itself back.
+    fn has_garbage(&self) -> bool {
+        let data_start = self.port.layout.data_start;
+        let (mut used, mut live) = (0, 0);
+        for segment in self.segments.used_ids().filter(|&segment| segment != self.head.segment) {
+            used += u64::from(self.segments.used(segment).saturating_sub(data_start));
+            live += u64::from(self.segments.live(segment));
+        }
+        let worth = |segment| self.gives_back(segment) > self.limits.payload / 8;
+        used * 100 > live * SETTLED_PERCENT && self.best_victim().is_some_and(worth)
+    }
+
+    /// Whether a pass over all segments would retire a good part of the keydir's entries.
+    fn has_tombstones(&self) -> bool {
+        let tombstones = self.keydir.len_of(EntryKind::Tombstone);
+        let dealt_with = self.merger.passed && self.merger.retired_to == self.merger.tombstones;
+        !dealt_with && tombstones > self.keydir.len() / TOMBSTONES_OF_ENTRIES
+    }
+}

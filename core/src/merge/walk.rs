@@ -1,0 +1,188 @@
+//! One segment's records, in log order: each is judged, and what is alive is copied to the head.
+//!
+//! A record is alive if the keydir points to exactly its place: no key is compared, nothing else is read. Judging, encoding
+//! the copy and pointing the entry to it are one step of the engine, so a newer put always wins.
+//!
+//! Whatever the segment's bytes look like, the walk cannot lose anything: the segment's live bytes are exact, and only a
+//! segment whose live bytes are 0 is ever given back. Where they are not at the end of a walk, records are damaged: the
+//! segment stays as it is, and reading those keys says `Corrupted`.
+
+use core::task::Poll;
+
+use super::ledger::MergeBytes;
+use crate::canary::Canary;
+use crate::engine::{Engine, Record, ready};
+use crate::error::Error;
+use crate::format::group::GroupKind;
+use crate::format::parser::Verify;
+use crate::format::record::{
+    EXPLICIT_SEQ_BYTES, FLAG_EXPLICIT_SEQ, RecordKind, RecordShape,
+};
+use crate::keydir::Entry;
+use crate::recover::{Scan, ScanEvent};
+use crate::types::{EntryKind, Fingerprint, Offset, SegmentId, Seq};
+
+/// Pages read at once.
+const AHEAD: u32 = 16;
+
+/// A record that may be alive.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    fingerprint: Fingerprint,
+    offset: Offset,
+}
+
+/// A walk through one sealed segment.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    pub(crate) segment: SegmentId,
+    /// First offset behind its groups.
+    end: u32,
+    /// Tombstones before this sequence are needed by no other segment.
+    floor: Seq,
+    scan: Option<Scan>,
+    found: Option<Found>,
+    /// First offset that was not read yet.
+    read: u32,
+    over: bool,
+}
+
+/// What a step of a walk did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WalkStep {
+    /// Work.
+    Worked(MergeBytes),
+    /// Every record was judged.
+    Over,
+}
+
+impl Walk {
+    /// How far the segment was read.
+    pub(crate) fn read(&self) -> Offset {
+        Offset(self.read)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
+impl Engine<'_> {
+    /// A walk from a segment's start.
+    pub(crate) fn new_walk(&self, segment: SegmentId) -> Walk {
+        Walk {
+            segment,
+            end: self.segments.used(segment),
+            floor: self.oldest_beside(segment),
+            scan: None,
+            found: None,
+            read: self.port.layout.data_start,
+            over: false,
+        }
+    }
+
+    /// The next record, or the next page on the way to it.
+    pub(crate) fn poll_walk(&mut self, walk: &mut Walk) -> Result<Poll<WalkStep>, Error> {
+        if let Some(found) = walk.found {
+            let copied = ready!(self.poll_judge(walk, &found)?);
+            walk.found = None;
+            return Ok(Poll::Ready(WalkStep::Worked(copied)));
+        }
+        if walk.over || self.segments.live(walk.segment) == 0 {
+            // Nothing is alive any more: what was not read need not be.
+            walk.over = true;
+            return Ok(Poll::Ready(WalkStep::Over));
+        }
+        let Some(scan) = &mut walk.scan else {
+            return self.poll_walk_header(walk);
+        };
+        if scan.position.0 >= walk.end {
+            walk.over = true;
+            return Ok(Poll::Ready(WalkStep::Over));
+        }
+        let context = self.scan_context();
+        let event = ready!(scan.step_page(&mut self.port, &context, AHEAD)?);
+        match event {
+            Some(ScanEvent::Record { header, offset, fingerprint, .. })
+                if header.kind.entry_kind().is_some() =>
+            {
+                walk.found = Some(Found { fingerprint, offset });
+            }
+            // A place where a session ended in the middle of a group, or damage: the live bytes will tell.
+            Some(ScanEvent::Bad) => {
+                let next = self.port.layout.padded(scan.position.0 + 1);
+                scan.skip_to(Offset(next));
+            }
+            _ => {}
+        }
+        let reached = scan.reading_at().0.min(walk.end);
+        let work = u64::from(reached.saturating_sub(walk.read));
+        walk.read = walk.read.max(reached);
+        Ok(Poll::Ready(WalkStep::Worked(MergeBytes(work))))
+    }
+
+    fn poll_walk_header(&mut self, walk: &mut Walk) -> Result<Poll<WalkStep>, Error> {
+        let header = ready!(self.poll_any_header(walk.segment)?);
+        match header {
+            Some(header) => {
+                let start = Offset(self.port.layout.data_start);
+                let incarnation = (walk.segment, header.open_seq, header.boot);
+                walk.scan = Some(Scan::new(incarnation, start, Verify::Group));
+            }
+            None => walk.over = true,
+        }
+        Ok(Poll::Ready(WalkStep::Worked(MergeBytes(0))))
+    }
+
+    /// Copies a record if it is alive; ready with the bytes of the copy.
+    fn poll_judge(&mut self, walk: &Walk, found: &Found) -> Result<Poll<MergeBytes>, Error> {
+        let address = self.port.layout.log_address(walk.segment, found.offset);
+        let alive = |engine: &Self| {
+            engine.keydir.get(&found.fingerprint).filter(|entry| entry.location.address == address)
+        };
+        let Some(entry) = alive(self) else { return Ok(Poll::Ready(MergeBytes(0))) };
+        if entry.kind == EntryKind::Tombstone && self.tombstone_may_go(walk, &entry) {
+            self.keydir.remove(&found.fingerprint);
+            self.bury(&entry);
+            return Ok(Poll::Ready(MergeBytes(0)));
+        }
+        ready!(self.poll_place(entry.location.record_bytes + EXPLICIT_SEQ_BYTES)?);
+        // Making room may have waited for the device.
+        let Some(entry) = alive(self) else { return Ok(Poll::Ready(MergeBytes(0))) };
+        let record = match self.poll_record(&entry) {
+            Ok(Poll::Ready(record)) => record,
+            Ok(Poll::Pending) => return Ok(Poll::Pending),
+            // It stays where it is, and so does the segment.
+            Err(Error::Corrupted(_)) => return Ok(Poll::Ready(MergeBytes(0))),
+            Err(error) => return Err(error),
+        };
+        let bytes = self.append_copy(&found.fingerprint, &entry, &record);
+        self.release_record();
+        Ok(Poll::Ready(MergeBytes(u64::from(bytes))))
+    }
+
+    /// Whether nothing that this tombstone hides can come back: every other segment that exists was opened later.
+    fn tombstone_may_go(&self, walk: &Walk, entry: &Entry) -> bool {
+        walk.floor > entry.seq || self.cage.holds(Canary::DropTombstone)
+    }
+
+    /// Appends a copy of the record that is being read, with its sequence, and points the entry to it.
+    fn append_copy(&mut self, fingerprint: &Fingerprint, entry: &Entry, record: &Record) -> u32 {
+        self.open_group(GroupKind::Data);
+        let flags = if self.cage.holds(Canary::MergeBumpsSeq) { 0 } else { FLAG_EXPLICIT_SEQ };
+        let shape = RecordShape {
+            kind: RecordKind::of_entry(entry.kind),
+            flags,
+            key_bytes: record.key_bytes() as u16,
+            value_bytes: record.value_bytes(),
+            inner: record.inner(),
+        };
+        let begun = self.begin_record(&shape, entry.seq);
+        self.append_pinned(record);
+        let copy = self.end_record(begun, fingerprint);
+        self.repoint(fingerprint, entry.location.address, copy.location);
+        let bytes = self.head.position - begun.offset.0;
+        self.merger.copied += u64::from(bytes);
+        bytes
+    }
+}
