@@ -196,9 +196,10 @@ impl<'m> SnapshotSet<'m> {
 
     /// Registers a reader at `latest`.
     ///
-    /// `latest` must be at or above every sequence that superseded anything so far: of what was
-    /// superseded and not kept there is nothing left to read. The newest published sequence is, as
-    /// long as a put publishes before the next snapshot is taken.
+    /// `latest` must be at or above every sequence that superseded anything so far: what was not
+    /// kept then cannot be read now. The newest published sequence is, as long as no record is
+    /// staged and unpublished while a snapshot is taken. (What the version table did keep, it keeps
+    /// for a snapshot below such a record too.)
     ///
     /// # Errors
     /// [`SnapshotsFull`]; never while fewer handles are out than there are slots.
@@ -367,8 +368,9 @@ impl<'m> SnapshotSet<'m> {
         None
     }
 
-    /// The newest slot with from <= seq < until, where no slot up to `below` is newer than `until`
-    /// (`None` is before all slots). Looks at one slot behind `below`, as a rule.
+    /// The newest slot with from <= seq < until; `below` is one with seq < until, or `None` for the
+    /// place before all slots. Looks at one slot behind `below`, as a rule: at more only where
+    /// snapshots were taken below a sequence that had already superseded something.
     pub(super) fn newest_from(
         &self,
         below: Option<SlotIndex>,

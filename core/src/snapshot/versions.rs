@@ -23,7 +23,7 @@
 
 use super::entry::{Entries, EntryNumber, Version, VersionSlot};
 use super::hooks::{Hook, Hooks};
-use super::set::{Departed, SnapshotGone, SnapshotId, SnapshotSet};
+use super::set::{Departed, SlotIndex, SnapshotGone, SnapshotId, SnapshotSet};
 use crate::keydir::Entry;
 use crate::types::{EntryKind, Fingerprint, Location, LogAddress, Seq};
 
@@ -176,10 +176,9 @@ impl<'m> Versions<'m> {
         superseded_by: Seq,
     ) -> Result<Superseded, VersionsFull> {
         assert!(old.seq.0 != 0, "sequence 0 means a free entry");
-        if !Self::is_kept(set, old, superseded_by) {
+        let Some(slot) = Self::reader(set, old, superseded_by) else {
             return Ok(Superseded::Dead);
-        }
-        let slot = set.newest_in(old.seq, superseded_by).expect("a kept version has a reader");
+        };
         let Some(number) = self.take_free() else {
             return Err(VersionsFull { capacity: self.capacity(), waiting: self.waiting() });
         };
@@ -196,7 +195,14 @@ impl<'m> Versions<'m> {
     /// Whether [`insert`](Self::insert) would take this in: the rule of what is kept.
     #[must_use]
     pub fn is_kept(set: &SnapshotSet<'_>, old: &Entry, superseded_by: Seq) -> bool {
-        old.kind != EntryKind::Tombstone && set.needed(old.seq, superseded_by)
+        Self::reader(set, old, superseded_by).is_some()
+    }
+
+    fn reader(set: &SnapshotSet<'_>, old: &Entry, superseded_by: Seq) -> Option<SlotIndex> {
+        if old.kind == EntryKind::Tombstone {
+            return None;
+        }
+        set.newest_in(old.seq, superseded_by)
     }
 
     fn take_free(&mut self) -> Option<EntryNumber> {

@@ -411,3 +411,28 @@ fn what_is_one_key_to_the_keydir_is_one_key_to_the_table() {
     assert!(!versions.holds(&Fingerprint { shard: known.shard ^ 1, position: 77 }));
     assert!(!versions.holds(&Fingerprint { shard: known.shard, position: 78 }));
 }
+
+#[test]
+fn a_snapshot_below_what_already_superseded_a_version_inherits_it() {
+    let (mut slots, mut arena) = ([[0; 5]; 3], Arena::new(4, 3));
+    let (mut set, mut versions) = (SnapshotSet::new(&mut slots), arena.table());
+    let key = fingerprint(1);
+    let value = entry(2, 16, EntryKind::Value);
+    for heir_is_first in [true, false] {
+        let before = (!heir_is_first).then(|| acquire(&mut set, 2));
+        let at_three = acquire(&mut set, 3);
+        // The record of sequence 10 is staged; what is published is still 5.
+        assert_eq!(versions.insert(&set, &key, &value, Seq(10)), Ok(Superseded::Kept));
+        let at_five = acquire(&mut set, 5);
+        assert_eq!(versions.release(&mut set, at_three), Ok(()));
+        assert_eq!(versions.step(&set, 5, |_| panic!("the snapshot at 5 needs it")), 1);
+        versions.check(&set);
+        if let Some(id) = before {
+            assert_eq!(versions.release(&mut set, id), Ok(()));
+        }
+        assert_eq!(versions.waiting(), 0);
+        assert_eq!(versions.find(&key, Seq(5)).map(|found| found.entry), Some(value));
+        assert_eq!(versions.release(&mut set, at_five), Ok(()));
+        assert_eq!((versions.step(&set, 5, |_| ()), versions.len()), (1, 0));
+    }
+}
