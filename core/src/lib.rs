@@ -24,6 +24,7 @@ pub mod error;
 pub mod format;
 pub mod keydir;
 pub mod memory;
+pub mod snapshot;
 pub mod stats;
 pub mod types;
 
