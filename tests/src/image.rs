@@ -13,7 +13,9 @@ use emberkv_core::format::group::{
 };
 use emberkv_core::format::layout::Layout;
 use emberkv_core::format::parser::{Bounds, Event, GroupParser, ParsedGroup, Verify};
-use emberkv_core::format::record::{self, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
+use emberkv_core::format::record::{
+    self, RECORD_HEADER_BYTES, RecordHeader, RecordKind, RecordShape,
+};
 use emberkv_core::format::segment::{
     HEADER_FIXED_BYTES, HeaderPlace, SegmentHeader, decode_header, encode_header,
 };
@@ -275,7 +277,12 @@ impl Image {
             let place = (Offset(start + bytes.len() as u32), Seq(group.first_seq.0 + index as u64));
             let inner = (SUMS.crc32c)((SUMS.crc32c)(0, key), value);
             let sizes = (key.len() as u16, value.len() as u32);
-            let head = record::encode_header(*kind, sizes, place, inner, seeds.record, &SUMS);
+            let head = record::encode_header(
+                &RecordShape::plain(*kind, sizes, inner),
+                place,
+                seeds.record,
+                &SUMS,
+            );
             bytes.extend_from_slice(&head);
             bytes.extend_from_slice(key);
             bytes.extend_from_slice(value);

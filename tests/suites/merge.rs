@@ -7,7 +7,7 @@ fn config() -> Config {
     Config {
         segment_bytes: 64 << 10,
         frames: 128,
-        keys_max: 20_000,
+        keys_max: 40_000,
         seed: [7; 32],
         ..Config::default()
     }
@@ -17,7 +17,7 @@ fn config() -> Config {
 fn a_store_that_is_overwritten_for_ever_never_fills_up() {
     for hints in [Hints::Write, Hints::Omit] {
         let config = Config { hints, ..config() };
-        let device = MemoryDevice::new(4 << 20, Rules::block(512));
+        let device = MemoryDevice::new(vec![0_u8; 4 << 20], Rules::block(512)).expect("rules");
         let mut arena = vec![0; required_bytes(&config, &emberkv_core::BlockDevice::geometry(&device))];
         let mut store = Store::format(device, &mut arena, &config).expect("format");
         let mut key_count = 0_u32;
@@ -33,7 +33,7 @@ fn a_store_that_is_overwritten_for_ever_never_fills_up() {
             let key = (state >> 33) as u32 % key_count;
             let mut fresh = value;
             fresh[..4].copy_from_slice(&round.to_le_bytes());
-            store.put(&key.to_le_bytes(), &fresh).unwrap_or_else(|error| panic!("{round}: {error} {:?}", store.stats()));
+            store.put(&key.to_le_bytes(), &fresh).unwrap_or_else(|error| panic!("{round}: {error}"));
             low = low.min(store.stats().segments_free);
         }
         let stats = store.stats();

@@ -154,6 +154,14 @@ pub struct RecordShape {
     pub inner: u32,
 }
 
+impl RecordShape {
+    /// A record without flags, with these bytes of key and value.
+    #[must_use]
+    pub const fn plain(kind: RecordKind, sizes: (u16, u32), inner: u32) -> Self {
+        Self { kind, flags: 0, key_bytes: sizes.0, value_bytes: sizes.1, inner }
+    }
+}
+
 /// Encodes a header. `seed` is that of the segment (see `group::Seeds`).
 #[must_use]
 pub fn encode_header(

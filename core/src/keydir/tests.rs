@@ -120,9 +120,9 @@ fn change(
             let seq = Seq(seq.saturating_sub(random.below(50)).max(1));
             let new = Entry { seq, ..new };
             match keydir.upsert_newer(key, new) {
-                Ok(Outcome::Kept) => assert!(old.is_some_and(|old| old.seq > seq)),
+                Ok(Outcome::Kept) => assert!(old.is_some_and(|old| old.seq >= seq)),
                 Ok(outcome) => {
-                    assert!(old.is_none_or(|old| old.seq <= seq));
+                    assert!(old.is_none_or(|old| old.seq < seq));
                     assert_eq!(outcome, old.map_or(Outcome::Inserted, Outcome::Replaced));
                     model.insert(place, new);
                 }

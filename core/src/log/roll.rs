@@ -18,7 +18,7 @@ use crate::format::segment::{Cut, HEADER_FIXED_BYTES, HeaderPlace, SegmentHeader
 use crate::types::{FrameId, Offset, SegmentId, Seq};
 
 /// Places in the queue that sealing and opening need.
-pub(crate) const ROLL_OPS: usize = 8;
+pub(crate) const ROLL_OPS: usize = 9;
 /// Free segments that appends leave for recovery and for failed writes.
 const RESERVE: u32 = 1;
 
@@ -164,12 +164,11 @@ impl Engine<'_> {
         });
         self.head.spare = spare;
         self.hints.start();
-        if self.port.caps.needs_erase {
-            let address =
-                self.port.layout.device_address(self.port.layout.log_address(next, Offset(0)));
-            let bytes = u64::from(self.port.layout.segment_bytes);
-            self.port.push(OpKind::Erase { address, bytes }, Purpose::Erase);
-        }
+        // Where nothing needs to be erased this tells the device that the segment begins anew.
+        let address =
+            self.port.layout.device_address(self.port.layout.log_address(next, Offset(0)));
+        let bytes = u64::from(self.port.layout.segment_bytes);
+        self.port.push(OpKind::Erase { address, bytes }, Purpose::Erase);
         self.forget_slots(next);
         self.push_header(HeaderPlace::Own(next), gone);
         self.push_blank_end(next);

@@ -48,6 +48,12 @@ impl Limits {
         let live_max = share.min(payload.saturating_sub(pad + payload / 16));
         Self { payload, pad, live_max }
     }
+
+    /// Whether segments are large enough to be merged. Format refuses smaller ones; a store that has them is only appended
+    /// to.
+    pub(crate) const fn allow_merges(&self) -> bool {
+        self.live_max >= self.payload / 4
+    }
 }
 
 impl Engine<'_> {
@@ -69,6 +75,9 @@ impl Engine<'_> {
 
     /// Most live bytes of a store with `count` segments.
     pub(crate) fn live_bytes_max(&self, count: u32) -> u64 {
+        if !self.limits.allow_merges() {
+            return u64::MAX;
+        }
         let taken = self.segments.lost() + self.free_target() + 1 + u32::from(self.sweeps());
         u64::from(self.limits.live_max) * u64::from(count.saturating_sub(taken))
     }
@@ -88,6 +97,9 @@ impl Engine<'_> {
 
     /// The segment whose merge gives most back: the fewest live bytes; among equals the oldest.
     pub(crate) fn best_victim(&self) -> Option<SegmentId> {
+        if !self.limits.allow_merges() {
+            return None;
+        }
         let age = |segment| self.segments.open_seq(segment).unwrap_or(Seq(0));
         let best = self.candidates().min_by_key(|&segment| (self.segments.live(segment), age(segment)))?;
         (self.gives_back(best) > 0).then_some(best)

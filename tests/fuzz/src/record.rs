@@ -4,7 +4,7 @@ use emberkv_core::Checksums;
 use emberkv_core::format::group::{GroupHeader, GroupTrailer, Resume};
 use emberkv_core::format::hint::{HINT_BYTES, Hint};
 use emberkv_core::format::parser::{Bounds, Event, GroupParser, Verify};
-use emberkv_core::format::record::{RecordHeader, encode_header};
+use emberkv_core::format::record::{RecordHeader, RecordShape, encode_header};
 use emberkv_core::format::segment::{Role, SegmentHeader};
 use emberkv_core::types::{Boot, Offset, SegmentId, Seq};
 
@@ -57,7 +57,7 @@ pub fn run(data: &[u8]) {
             Event::More => assert_eq!(used, piece.len(), "more is asked for when nothing is left"),
             Event::Record(header, offset, _) => {
                 assert!(offset.0 >= start && offset.0 + header.record_bytes() <= layout.data_end);
-                open = Some(header.record_bytes() - 12);
+                open = Some(header.record_bytes() - header.prefix_bytes());
             }
             Event::Body(body) => {
                 let left = open.expect("a record began");
@@ -78,10 +78,14 @@ fn decoders(data: &[u8]) {
     let seeds = base(0, 0).image.seeds(&base(0, 0).image.headers()[0], Boot(1));
     if let Some(header) = RecordHeader::decode(data).filter(|_| data.len() >= 12) {
         let again = encode_header(
-            header.kind,
-            (header.key_bytes, header.value_bytes),
+            &RecordShape {
+                kind: header.kind,
+                flags: header.flags,
+                key_bytes: header.key_bytes,
+                value_bytes: header.value_bytes,
+                inner: 0,
+            },
             (Offset(0), Seq(0)),
-            0,
             0,
             &SUMS,
         );

@@ -7,7 +7,7 @@ use emberkv_core::format::bytes::{put, u16_at, u32_at, u64_at};
 use emberkv_core::format::footer::{decode_footer, encode_footer};
 use emberkv_core::format::group::{GroupEnd, GroupKind};
 use emberkv_core::format::hint::HINT_BYTES;
-use emberkv_core::format::record::{self, RecordKind};
+use emberkv_core::format::record::{self, RecordKind, RecordShape};
 use emberkv_core::format::segment::{Cut, HeaderPlace};
 use emberkv_core::types::{Boot, Offset, SegmentId, Seq};
 use emberkv_core::{
@@ -210,7 +210,12 @@ fn regression_hints_that_overlap_are_not_believed() {
     let inner = (SUMS.crc32c)(0, &bytes[body]);
     let sizes = (u16_at(bytes, at + 2), u32_at(bytes, at + 4));
     let place = (record.offset, Seq(u64_at(bytes, at - 8)));
-    let head = record::encode_header(RecordKind::Hints, sizes, place, inner, seed, &SUMS);
+    let head = record::encode_header(
+        &RecordShape::plain(RecordKind::Hints, sizes, inner),
+        place,
+        seed,
+        &SUMS,
+    );
     put(bytes, at, &head);
     // The hints' own group is damaged now, which a scan sees: the hints are refused, not half believed.
     let shown = open(&config, &image);

@@ -37,7 +37,7 @@ fn overheads_are_as_documented() {
         ("record header", RECORD_HEADER_BYTES),
         ("group header and trailer", GROUP_HEADER_BYTES + GROUP_TRAILER_BYTES),
         ("hint", HINT_BYTES as u32),
-        ("hint of a group start", HINT_BYTES as u32),
+        ("hint of a place", HINT_BYTES as u32),
         (
             "hint group around its entries",
             GROUP_HEADER_BYTES + RECORD_HEADER_BYTES + GROUP_TRAILER_BYTES,

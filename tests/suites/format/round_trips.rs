@@ -7,7 +7,7 @@ use emberkv_core::format::footer::{
 use emberkv_core::format::group::{GroupEnd, GroupHeader, GroupKind, GroupTrailer, Resume, Seeds};
 use emberkv_core::format::hint::{HINT_BYTES, Hint};
 use emberkv_core::format::parser::{Bounds, Event, GroupParser, Verify};
-use emberkv_core::format::record::{self, RecordHeader, RecordKind};
+use emberkv_core::format::record::{self, RecordHeader, RecordKind, RecordShape};
 use emberkv_core::format::segment::{
     Cut, HeaderPlace, Role, SegmentHeader, decode_header, encode_header,
 };
@@ -80,9 +80,9 @@ fn superblocks() -> impl Strategy<Value = Superblock> {
 
 fn hints() -> impl Strategy<Value = Hint> {
     prop_oneof![
-        (any::<u32>(), any::<u64>()).prop_map(|(offset, seq)| Hint::GroupStart {
-            offset: Offset(offset),
-            first_seq: Seq(seq)
+        (any::<u32>(), any::<u64>()).prop_map(|(offset, seq)| Hint::Place {
+            before: Offset(offset),
+            seq: Seq(seq)
         }),
         (any::<u16>(), any::<u64>(), 0_u32..1 << 20, 0_u8..4).prop_map(
             |(shard, position, record_bytes, kind)| Hint::Record {
@@ -200,7 +200,12 @@ proptest! {
         let place = (Offset(offset), Seq(seq));
         let inner = (SUMS.crc32c)((SUMS.crc32c)(0, &key), &value);
         let sizes = (key.len() as u16, value.len() as u32);
-        let head = record::encode_header(RecordKind::Value, sizes, place, inner, seed, &SUMS);
+        let head = record::encode_header(
+            &RecordShape::plain(RecordKind::Value, sizes, inner),
+            place,
+            seed,
+            &SUMS,
+        );
         let bytes = [&head[..], &key, &value].concat();
         let decode = |bytes: &[u8]| {
             let header = RecordHeader::decode(bytes)?;
@@ -258,7 +263,7 @@ fn no_flip_of_a_group_of_any_kind_passes() {
     let mut image = empty_image();
     let header = SegmentHeader { segment: SegmentId(1), cut: None, ..header() };
     let boot = Boot(4);
-    let hint = Hint::GroupStart { offset: Offset(512), first_seq: Seq(5) }.encode();
+    let hint = Hint::Place { before: Offset(512), seq: Seq(5) }.encode();
     let resume = Resume { boot, cut: Offset(512), digest: 77 }.encode();
     type Parts<'a> = Vec<(RecordKind, &'a [u8], &'a [u8])>;
     let kinds: [(GroupKind, Parts<'_>); 4] = [

@@ -8,7 +8,7 @@ use emberkv_core::format::group::{
 use emberkv_core::format::hint::{HINT_BYTES, Hint};
 use emberkv_core::format::layout::{FOOTER_FIXED_BYTES, Layout};
 use emberkv_core::format::record::{
-    self, FLAG_EXPLICIT_SEQ, FLAG_OLD, RECORD_HEADER_BYTES, RecordHeader, RecordKind,
+    self, FLAG_EXPLICIT_SEQ, FLAG_OLD, RECORD_HEADER_BYTES, RecordHeader, RecordKind, RecordShape,
 };
 use emberkv_core::format::segment::{
     Cut, HEADER_FIXED_BYTES, HeaderPlace, Role, SegmentHeader, encode_header,
@@ -379,10 +379,8 @@ fn records_are_as_documented() {
     let (offset, seq) = (Offset(0x0918_2736), Seq(0x1122_3344_5566_7788));
     let inner = (SUMS.crc32c)(0, b"key and value");
     let bytes = record::encode_header(
-        RecordKind::Tombstone,
-        (0x0a0b, 0x0c0d_0e0f),
+        &RecordShape::plain(RecordKind::Tombstone, (0x0a0b, 0x0c0d_0e0f), inner),
         (offset, seq),
-        inner,
         seeds().record,
         &SUMS,
     );
@@ -427,14 +425,14 @@ fn resume_values_and_hints_are_as_documented() {
     ];
     check_structure(&rows("Hint of a record"), &hint.encode(), fields, &[]);
 
-    let hint = Hint::GroupStart { offset: Offset(0x1234_5678), first_seq: Seq(0x2122_2324) };
+    let hint = Hint::Place { before: Offset(0x1234_5678), seq: Seq(0x2122_2324) };
     let bits: u32 = 0x1234 | 1 << 23;
     let fields = vec![
-        ("first_seq", le(0x2122_2324_u64.to_le_bytes())),
-        ("offset low", le(0x5678_u16.to_le_bytes())),
+        ("seq", le(0x2122_2324_u64.to_le_bytes())),
+        ("before low", le(0x5678_u16.to_le_bytes())),
         ("bits", bits.to_le_bytes()[..3].to_vec()),
     ];
-    check_structure(&rows("Hint of a group start"), &hint.encode(), fields, &[]);
+    check_structure(&rows("Hint of a place"), &hint.encode(), fields, &[]);
     assert!(says(&format!("Entries of {HINT_BYTES} bytes in log order.")));
 }
 
