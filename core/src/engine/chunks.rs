@@ -127,8 +127,8 @@ impl Engine<'_> {
         let mut bounce = None;
         if source == StreamSource::Reader {
             let page_bytes = self.port.layout.page_bytes();
-            let (first, frames) =
-                self.port.pool.take_run(most.div_ceil(page_bytes)).ok_or(Error::PoolExhausted)?;
+            let run = self.port.pool.take_long_run(most.div_ceil(page_bytes));
+            let (first, frames) = run.ok_or(Error::PoolExhausted)?;
             bounce = Some((first, frames));
             chunk_bytes = most.min(frames * page_bytes);
         }

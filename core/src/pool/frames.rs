@@ -159,6 +159,29 @@ impl<'m> Pool<'m> {
         Some((first, count))
     }
 
+    /// Takes the first `want` neighbouring frames that nobody needs now, hot or not, or as many as there are side by side;
+    /// each pinned once. Looks at every frame: for what lasts.
+    pub fn take_long_run(&mut self, want: u32) -> Option<(FrameId, u32)> {
+        let (mut best, mut run) = ((0, 0), (0, 0));
+        for index in 0..self.frames() {
+            if self.state[index as usize] & (PINS | DIRTY) != 0 {
+                run = (index + 1, 0);
+                continue;
+            }
+            run.1 += 1;
+            if run.1 > best.1 {
+                best = run;
+            }
+            if best.1 == want {
+                break;
+            }
+        }
+        for index in best.0..best.0 + best.1 {
+            self.evict(FrameId(index));
+        }
+        (best.1 > 0).then_some((FrameId(best.0), best.1))
+    }
+
     fn evict(&mut self, frame: FrameId) {
         let state = &mut self.state[frame.0 as usize];
         if *state & BOUND != 0 {
