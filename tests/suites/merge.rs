@@ -18,7 +18,8 @@ fn a_store_that_is_overwritten_for_ever_never_fills_up() {
     for hints in [Hints::Write, Hints::Omit] {
         let config = Config { hints, ..config() };
         let device = MemoryDevice::new(vec![0_u8; 4 << 20], Rules::block(512)).expect("rules");
-        let mut arena = vec![0; required_bytes(&config, &emberkv_core::BlockDevice::geometry(&device))];
+        let mut arena =
+            vec![0; required_bytes(&config, &emberkv_core::BlockDevice::geometry(&device))];
         let mut store = Store::format(device, &mut arena, &config).expect("format");
         let mut key_count = 0_u32;
         let value = [7; 100];
@@ -33,7 +34,9 @@ fn a_store_that_is_overwritten_for_ever_never_fills_up() {
             let key = (state >> 33) as u32 % key_count;
             let mut fresh = value;
             fresh[..4].copy_from_slice(&round.to_le_bytes());
-            store.put(&key.to_le_bytes(), &fresh).unwrap_or_else(|error| panic!("{round}: {error}"));
+            store
+                .put(&key.to_le_bytes(), &fresh)
+                .unwrap_or_else(|error| panic!("{round}: {error}"));
             low = low.min(store.stats().segments_free);
         }
         let stats = store.stats();
