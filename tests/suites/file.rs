@@ -322,6 +322,63 @@ fn a_full_disk_is_told_and_leaves_the_file_as_it_was() {
     drop((device, mounted));
 }
 
+/// Free bytes of the file system that a directory is on.
+fn free_bytes(directory: &Path) -> u64 {
+    let found = rustix::fs::statvfs(directory).expect("a directory");
+    found.f_bavail * found.f_frsize
+}
+
+/// A child that has been forked and has not executed its program yet holds copies of all
+/// descriptors. Here a second descriptor stands for that child: it keeps the file as a copy would.
+#[test]
+fn regression_a_failed_creation_gives_its_space_back_though_a_child_holds_the_file() {
+    let directory = directory();
+    let Some(mounted) = Mounted::new(directory.path(), "tmpfs", "size=4m") else {
+        println!("SKIPPED: mounting a small tmpfs is not allowed here");
+        return;
+    };
+    let path = directory.path().join("store");
+    let free = free_bytes(directory.path());
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let held = std::thread::scope(|scope| {
+        let holder = scope.spawn(|| hold_a_half_made_file(directory.path(), &stop));
+        // A creation may fail before the holder has seen its file.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !holder.is_finished() && Instant::now() < deadline {
+            let error = FileDevice::create(&path, &options(64 * MIB)).expect_err("too much");
+            assert_eq!(error.kind(), DeviceErrorKind::Full);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        holder.join().expect("the holder ends").expect("the holder has met a file being made")
+    });
+    assert_eq!(held.metadata().expect("it is open").nlink(), 0, "its name is gone");
+    assert_eq!(free_bytes(directory.path()), free, "its space is not");
+    let options = Options { capacity: 2 * MIB, capacity_max: 64 * MIB, io: IoMode::Direct };
+    let mut device = FileDevice::create(&path, &options).expect("there is room");
+    let free = free_bytes(directory.path());
+    let copy = fs::File::open(&path).expect("it exists");
+    assert_eq!(device.grow(16 * MIB).expect_err("too much").kind(), DeviceErrorKind::Full);
+    assert_eq!(free_bytes(directory.path()), free, "what it grew by is not free");
+    drop((held, copy, device, mounted));
+}
+
+/// Opens the first file under way that is seen to have content.
+fn hold_a_half_made_file(
+    directory: &Path,
+    stop: &std::sync::atomic::AtomicBool,
+) -> Option<fs::File> {
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        for name in names(directory) {
+            if let Ok(file) = fs::File::open(directory.join(name))
+                && file.metadata().is_ok_and(|found| found.len() > 0)
+            {
+                return Some(file);
+            }
+        }
+    }
+    None
+}
+
 #[test]
 fn a_file_system_that_refuses_direct_io_gets_buffered_io() {
     let directory = directory();
