@@ -2,7 +2,7 @@
 //! there.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::descriptor::write_zeros;
 use crate::device::{self, FileDevice};
 use crate::error::{At, FileError, Operation, Reason};
 use crate::io_mode::{self, ALIGN_MAX, Alignment, IoMode};
@@ -113,7 +114,7 @@ fn open(path: &Arc<Path>, access: Access, options: &Options) -> Result<FileDevic
     // Whatever an earlier owner has left in the page cache is on the disk before anything is read
     // from there.
     fdatasync(&file)?;
-    let bytes = device::size(&file)?;
+    let bytes = device::size(file.as_fd())?;
     Ok(FileDevice::new(file, Arc::clone(path), access, alignment, bytes, options.capacity_max))
 }
 
@@ -225,7 +226,7 @@ impl<'p> Name<'p> {
         io_mode::choose(file, options.io)?;
         let unit = u64::from(ALIGN_MAX);
         let capacity = options.capacity.checked_next_multiple_of(unit).ok_or(Errno::FBIG)?;
-        device::write_zeros(file, 0..capacity)?;
+        write_zeros(file.as_fd(), 0..capacity, ALIGN_MAX)?;
         fsync(file)?;
         // Again: where the kernel does not tell the alignment, it can be found only in a file with
         // content.
