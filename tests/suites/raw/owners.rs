@@ -90,19 +90,20 @@ fn a_mounted_device_is_refused_whatever_is_granted() {
 #[test]
 fn a_disk_is_refused_while_one_of_its_partitions_is_held() {
     let Some(device) = Loop::with(16 * MIB, 512, &["--partscan"]) else { return };
-    let script = "printf 'label: gpt\\nsize=8MiB\\n' | sfdisk --quiet \"$0\"";
     let partition = Path::new(&format!("{}p1", device.path.display())).to_owned();
-    if !run("sh", &["-c", script, text(&device.path)]) || !partition.exists() {
-        println!("SKIPPED: no sfdisk, or partitions of loop devices do not appear");
+    let script = "printf 'label: dos\nsize=8MiB\n' | sfdisk --quiet \"$0\"; partx --add \"$0\"";
+    run("sh", &["-c", script, text(&device.path)]);
+    if !partition.exists() {
+        println!("SKIPPED: no sfdisk or partx, or partitions of loop devices do not appear");
         return;
     }
     let owner = RawDevice::claim(&partition, Overwrite::Nothing).expect("a blank partition");
     assert_eq!(emberkv_core::BlockDevice::geometry(&owner).capacity, 8 * MIB);
     assert!(emberkv_core::BlockDevice::caps(&owner).discard, "its disk discards");
-    let destroy = Overwrite::Destroy(Content::Foreign(Signature::Gpt));
+    let destroy = Overwrite::Destroy(Content::Foreign(Signature::Mbr));
     device.is_refused(Reason::InUse, destroy);
     drop(owner);
-    assert_eq!(RawDevice::probe(&device.path).expect("free"), Content::Foreign(Signature::Gpt));
+    assert_eq!(RawDevice::probe(&device.path).expect("free"), Content::Foreign(Signature::Mbr));
 }
 
 #[test]

@@ -75,10 +75,20 @@ impl Loop {
 
     /// Sectors that were written to the device, or discarded, since it was attached.
     pub(crate) fn writes(&self) -> u64 {
+        let numbers = self.statistics();
+        numbers[6] + numbers[13]
+    }
+
+    /// Writes and flushes that it has completed.
+    pub(crate) fn writes_and_flushes(&self) -> (u64, u64) {
+        let numbers = self.statistics();
+        (numbers[4], numbers[15])
+    }
+
+    fn statistics(&self) -> Vec<u64> {
         let name = self.path.file_name().expect("a node").to_str().expect("text");
         let stat = fs::read_to_string(format!("/sys/block/{name}/stat")).expect("a block device");
-        let numbers: Vec<u64> = stat.split_whitespace().map(|n| n.parse().expect("one")).collect();
-        numbers[6] + numbers.get(13).copied().unwrap_or(0)
+        stat.split_whitespace().map(|number| number.parse().expect("a number")).collect()
     }
 
     /// Bytes that its file takes up.
