@@ -8,7 +8,7 @@ use std::sync::Arc;
 use emberkv_core::{Access, BlockDevice, Caps, Durability, Geometry};
 use emberkv_file::{Descriptor, FileError, Operation};
 
-use crate::claim::{self, Overwrite};
+use crate::claim::{Overwrite, Survey};
 use crate::error::RawError;
 use crate::open;
 use crate::probe::Content;
@@ -43,15 +43,17 @@ impl RawDevice {
     pub fn open(path: impl AsRef<Path>, access: Access) -> Result<Self, RawError> {
         let path: Arc<Path> = Arc::from(path.as_ref());
         let descriptor = open::open(&path, access)?;
+        let sizes = sys::sizes(descriptor.as_fd())
+            .map_err(|errno| FileError::new(Operation::Open, Arc::clone(&path), errno))?;
         match open::content(&descriptor) {
             found @ Content::Foreign(_) => Err(RawError::Holds { path, found }),
             // What is unknown may be a store that was damaged: whoever opens that can tell.
-            found => Ok(Self::new(descriptor, found)?),
+            found => Ok(Self::new(descriptor, open::for_stores(sizes), found)?),
         }
     }
 
     /// Opens a device to make a store on it. Where something is to be destroyed, both ends of the
-    /// device are full of zeros on return, durably; a blank device is not written to.
+    /// device are full of zeros on return, durably; a blank device is not written to. A [`Survey`] does the same in two steps.
     ///
     /// If the power fails while something is being destroyed, the device holds what it held, or part
     /// of that, or nothing.
@@ -60,16 +62,7 @@ impl RawDevice {
     /// As [`open`](Self::open); [`RawError::Holds`] where the device is not blank and `overwrite` is
     /// not for exactly what is found. Nothing was written then.
     pub fn claim(path: impl AsRef<Path>, overwrite: Overwrite) -> Result<Self, RawError> {
-        let path: Arc<Path> = Arc::from(path.as_ref());
-        let descriptor = open::open(&path, Access::ReadWrite)?;
-        let found = open::content(&descriptor);
-        if !overwrite.grants(found) {
-            return Err(RawError::Holds { path, found });
-        }
-        if found != Content::Blank {
-            claim::wipe(&descriptor)?;
-        }
-        Ok(Self::new(descriptor, Content::Blank)?)
+        Survey::new(path)?.claim(overwrite)
     }
 
     /// What is on a device, without opening it for good.
@@ -81,11 +74,12 @@ impl RawDevice {
         Ok(open::content(&descriptor))
     }
 
-    fn new(mut descriptor: Descriptor, content: Content) -> Result<Self, FileError> {
-        let sizes = sys::sizes(descriptor.as_fd()).map_err(|errno| {
-            FileError::new(Operation::Open, Arc::clone(descriptor.path()), errno)
-        })?;
-        descriptor.set_geometry(open::for_stores(sizes));
+    pub(crate) fn new(
+        mut descriptor: Descriptor,
+        geometry: Geometry,
+        content: Content,
+    ) -> Result<Self, FileError> {
+        descriptor.set_geometry(geometry);
         // Whatever an earlier owner has left in the caches is on the device before anything is read
         // from there and believed.
         descriptor.flush()?;

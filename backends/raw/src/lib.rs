@@ -39,7 +39,7 @@ mod open;
 pub mod probe;
 mod sys;
 
-pub use claim::Overwrite;
+pub use claim::{Overwrite, Survey};
 pub use device::RawDevice;
 pub use emberkv_core::Access;
 pub use emberkv_file::{AlignedBuffer, FileError, Operation, Reason};
