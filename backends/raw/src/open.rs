@@ -120,28 +120,86 @@ fn prepared(file: &OwnedFd, access: Access) -> Result<Sizes, Errno> {
     Ok(sizes)
 }
 
-/// What is on an open device. What cannot be read counts as somebody's data.
+/// What is on an open device.
 pub(crate) fn content(descriptor: &Descriptor) -> Content {
-    let unit = descriptor.geometry().read_unit as usize;
-    let Ok(content) = probe::content(descriptor.geometry().capacity, |address, buffer| {
-        let mut at = address;
-        for part in buffer.chunks_mut(LOOK_BYTES) {
-            if descriptor.read(at, part).is_err() {
-                read_by_units(descriptor, at, part, unit);
+    let geometry = descriptor.geometry();
+    look(geometry.capacity, geometry.read_unit as usize, |address, buffer| {
+        descriptor.read(address, buffer)
+    })
+}
+
+/// What is on a device that may have sectors that cannot be read: those count as somebody's data. A
+/// store with a bad sector can still be opened, and what is around one still be known.
+fn look(
+    bytes: u64,
+    unit: usize,
+    mut read: impl FnMut(u64, &mut [u8]) -> Result<(), FileError>,
+) -> Content {
+    let Ok(content) = probe::content(bytes, |address, buffer| {
+        for (at, part) in pieces(address, buffer, LOOK_BYTES) {
+            if read(at, part).is_ok() {
+                continue;
             }
-            at += part.len() as u64;
+            for (at, sector) in pieces(at, part, unit) {
+                if read(at, sector).is_err() {
+                    sector.fill(UNREADABLE);
+                }
+            }
         }
         Ok::<(), core::convert::Infallible>(())
     });
     content
 }
 
-fn read_by_units(descriptor: &Descriptor, address: u64, buffer: &mut [u8], unit: usize) {
-    let mut at = address;
-    for part in buffer.chunks_mut(unit) {
-        if descriptor.read(at, part).is_err() {
-            part.fill(UNREADABLE);
+fn pieces(address: u64, buffer: &mut [u8], bytes: usize) -> impl Iterator<Item = (u64, &mut [u8])> {
+    let places = (address..).step_by(bytes);
+    places.zip(buffer.chunks_mut(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Signature;
+
+    const BYTES: usize = 4 << 20;
+
+    /// What is found on an image of which the sectors at these addresses cannot be read.
+    fn with_bad_sectors(image: &[u8], bad: &[u64]) -> Content {
+        look(image.len() as u64, 512, |address, buffer| {
+            let range = address..address + buffer.len() as u64;
+            if bad.iter().any(|at| range.contains(at)) {
+                return Err(FileError::new(Operation::Read, Arc::from(Path::new("")), Errno::IO));
+            }
+            buffer.copy_from_slice(&image[address as usize..][..buffer.len()]);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_blank_device_with_a_bad_sector_is_not_blank() {
+        let image = vec![0; BYTES];
+        assert_eq!(with_bad_sectors(&image, &[]), Content::Blank);
+        for bad in [0, 512, 99 * 512, BYTES as u64 - 512] {
+            assert_eq!(with_bad_sectors(&image, &[bad]), Content::Unknown);
         }
-        at += part.len() as u64;
+    }
+
+    #[test]
+    fn what_lies_beside_a_bad_sector_is_still_known() {
+        let mut image = vec![0; BYTES];
+        image[65_600..65_608].copy_from_slice(b"_BHRfS_M");
+        let btrfs = Content::Foreign(Signature::Btrfs);
+        assert_eq!(with_bad_sectors(&image, &[0, 65_024, 66_048]), btrfs);
+        assert_eq!(with_bad_sectors(&image, &[65_536]), Content::Unknown);
+    }
+
+    #[test]
+    fn a_store_whose_first_superblock_cannot_be_read_is_known_by_the_second() {
+        let mut image = vec![0; BYTES];
+        for at in [0, 4096] {
+            image[at..at + 8].copy_from_slice(b"EMBERKV\n");
+        }
+        assert_eq!(with_bad_sectors(&image, &[0]), Content::Ember);
+        assert_eq!(with_bad_sectors(&image, &[0, 4096]), Content::Unknown);
     }
 }

@@ -7,10 +7,12 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use emberkv_raw::{Overwrite, RawDevice};
 
-use crate::support::{Place, files_below, noise, on, on_input};
+use crate::kill::{assert_clean, content_of, go_on, kill, make_tree, start};
+use crate::support::{Place, Random, files_below, noise, on, on_input};
 
 /// A file of some MiB of zeros as a block device, as long as this lives.
 struct Disk {
@@ -173,4 +175,28 @@ fn a_symbolic_link_to_a_device_is_resolved_and_the_device_is_named() {
     assert_eq!(on(&disk.path, "get", &["key"]).done(), b"value");
     let stat = String::from_utf8(on(&link, "stat", &[]).done()).expect("text");
     assert!(stat.contains(&format!("{} -> {}", text(&link), text(&disk.path))), "{stat}");
+}
+
+#[test]
+fn a_load_onto_a_device_killed_at_any_moment_keeps_a_prefix_with_all_that_was_acknowledged() {
+    let Some(disk) = Disk::new(256) else { return };
+    let mut random = Random(7);
+    let (tree, out) = (disk.place.path("tree"), disk.place.path("out"));
+    make_tree(&tree, &mut random);
+    let files = files_below(&tree);
+    on(&disk.path, "create", &[]).done();
+    let started = Instant::now();
+    on(&disk.path, "load", &["--tree", text(&tree)]).done();
+    let duration = started.elapsed();
+    for round in 0..3 {
+        on(&disk.path, "create", &["--destroy", "ember"]).done();
+        let delay = duration.mul_f64(random.below(1000) as f64 / 1000.0);
+        let context = format!("round {round}, killed after {delay:?}");
+        let durable = kill(start(&disk.path, &tree, &[]), delay);
+        assert_clean(&disk.path, &context);
+        let found = content_of(&disk.path, &out);
+        assert!(found.len() >= durable, "{context}: {} of {durable}", found.len());
+        assert!(found == files[..found.len()], "{context}: no prefix");
+        go_on(&disk.path, &tree, &files, &out, &mut random, &context);
+    }
 }

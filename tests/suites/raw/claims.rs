@@ -2,7 +2,7 @@
 
 use emberkv_core::{BlockDevice, DeviceError, DeviceErrorKind, Error, Store};
 use emberkv_raw::probe::{Content, Signature, ZONE_BYTES};
-use emberkv_raw::{Access, Overwrite, RawDevice, RawError};
+use emberkv_raw::{Access, Overwrite, RawDevice, RawError, Reason, Survey};
 
 use crate::fixtures::{IMAGE_BYTES, image_of};
 use crate::support::{Loop, MIB, geometry, memory, noise};
@@ -48,6 +48,28 @@ fn every_foreign_signature_is_refused_without_a_write_and_destroyed_only_by_its_
         assert_eq!(device.content(), wiped);
         RawDevice::claim(&device.path, Overwrite::Nothing).expect("it is blank now");
     }
+}
+
+#[test]
+fn a_survey_holds_the_device_and_writes_nothing_until_it_is_claimed() {
+    let Some(device) = Loop::new(IMAGE_BYTES as u64, 512) else { return };
+    let image = image_of(Signature::Luks);
+    device.fill(&image);
+    let before = device.writes();
+    let survey = Survey::new(&device.path).expect("free");
+    let here = Content::Foreign(Signature::Luks);
+    assert_eq!((survey.content(), survey.geometry().capacity), (here, 4 * MIB));
+    device.is_refused(Reason::InUse, Overwrite::Destroy(here));
+    assert_eq!(found(survey.claim(Overwrite::Nothing)), here);
+    drop(Survey::new(&device.path).expect("it was let go of"));
+    assert_eq!(device.writes(), before);
+    assert_eq!(device.content(), image);
+    let survey = Survey::new(&device.path).expect("free");
+    let want = survey.geometry();
+    let raw = survey.claim(Overwrite::Destroy(here)).expect("it was named");
+    assert_eq!(geometry(&raw), want);
+    drop(raw);
+    assert_eq!(device.content(), vec![0; IMAGE_BYTES]);
 }
 
 #[test]

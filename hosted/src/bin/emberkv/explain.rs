@@ -79,7 +79,7 @@ pub(crate) fn device_error(path: &Path, error: &FileError) -> Failure {
     let (what, advice) = match error.reason {
         Reason::Os(errno) => {
             let error_of_os = io::Error::from(errno);
-            let what = format!("cannot {} the file: {}", error.operation, io_error(&error_of_os));
+            let what = format!("cannot {}: {}", error.operation, io_error(&error_of_os));
             (what, io_advice(&error_of_os))
         }
         Reason::Locked => ("in use by another process".to_owned(), "close it there first"),
