@@ -18,8 +18,8 @@ use crate::sys::{self, Sizes};
 
 /// The hold on a device ends with the last copy of its descriptor, and a child that another thread
 /// is just starting holds copies until it executes its program: so a device that was closed a moment
-/// ago may still be held. Asked so often and at such intervals, a fifth of a second in all.
-const TRIES: u32 = 20;
+/// ago may still be held. Asked so often and at such intervals, half a second in all.
+const TRIES: u32 = 50;
 const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// Most that this backend's own buffers are aligned to; no kernel asks for more.

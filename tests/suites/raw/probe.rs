@@ -139,14 +139,14 @@ fn devices_of_every_size_and_damaged_images_are_answered_without_a_panic() {
 
 #[test]
 fn an_error_of_reading_is_passed_on() {
-    for failing in 0..3 {
+    for failing in 0..4 {
         let mut calls = 0;
         let found = content(IMAGE_BYTES as u64, |address, buffer: &mut [u8]| {
             buffer.fill(0);
             calls += 1;
             if calls > failing { Err(address) } else { Ok(()) }
         });
-        let places = [0, IMAGE_BYTES as u64 - ZONE_BYTES, ZONE_BYTES];
+        let places = [0, 64 << 10, IMAGE_BYTES as u64 - ZONE_BYTES, ZONE_BYTES];
         assert_eq!(found, Err(places[failing]));
     }
 }

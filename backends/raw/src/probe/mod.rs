@@ -29,12 +29,12 @@ use zones::Zones;
 /// Bytes at each end of a device that are looked at.
 pub const ZONE_BYTES: u64 = 1 << 20;
 
-/// Bytes read behind the first zone, where the farthest second superblock of a store begins: whole
-/// sectors of any device.
-const FARTHEST_BYTES: usize = 64 << 10;
+/// Bytes read on their own: whole sectors of any device. Once at the start, and once behind the first
+/// zone, where the farthest second superblock of a store begins.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Bytes at the start where anything may be found.
-pub(crate) const HEAD_BYTES: u64 = ZONE_BYTES + FARTHEST_BYTES as u64;
+pub(crate) const HEAD_BYTES: u64 = ZONE_BYTES + PIECE_BYTES as u64;
 
 const _: () = assert!(STRIDE_MAX as u64 == ZONE_BYTES);
 
@@ -115,16 +115,19 @@ pub fn content<E>(
     bytes: u64,
     mut read_at: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
 ) -> Result<Content, E> {
-    let mut buffer = AlignedBuffer::new(2 * ZONE_BYTES as usize + FARTHEST_BYTES, 4096);
+    let mut buffer = AlignedBuffer::new(2 * ZONE_BYTES as usize + PIECE_BYTES, 4096);
     let (head, rest) = buffer.as_mut_slice().split_at_mut(ZONE_BYTES as usize);
     let (tail, farthest) = rest.split_at_mut(ZONE_BYTES as usize);
     let zone = bytes.min(ZONE_BYTES);
     let (head, tail) = (&mut head[..zone as usize], &mut tail[..zone as usize]);
-    read_at(0, head)?;
-    // A store in good health: whatever lies further on is its data, which may look like anything.
-    if head.starts_with(&MAGIC) {
+    let (first, others) = head.split_at_mut(head.len().min(PIECE_BYTES));
+    read_at(0, first)?;
+    // A store in good health: whatever lies further on is its data, which may look like anything,
+    // and need not be read.
+    if first.starts_with(&MAGIC) {
         return Ok(Content::Ember);
     }
+    read_at(first.len() as u64, others)?;
     read_at(bytes - zone, tail)?;
     if bytes >= HEAD_BYTES {
         read_at(ZONE_BYTES, farthest)?;
