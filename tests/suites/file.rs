@@ -534,7 +534,8 @@ fn regression_a_dropped_device_can_be_opened_while_children_are_started() {
     let directory = directory();
     let path = directory.path().join("store");
     drop(FileDevice::open_or_create(&path, &options(MIB)).expect("made"));
-    // A child that has been forked and has not executed its program yet holds copies of all descriptors, and their locks.
+    // A child that has been forked and has not executed its program yet holds copies of all
+    // descriptors, and their locks.
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -1,5 +1,5 @@
-//! The raw backend: one owner, nothing foreign opened, nothing overwritten unasked, and a store that
-//! lives on a block device as it does in a file.
+//! The raw backend: one owner, nothing foreign opened, nothing overwritten unasked, and a store
+//! that lives on a block device as it does in a file.
 //!
 //! Real block devices are loop devices over files in the build directory; they take root. Where
 //! there are none, or a tool is missing, a test prints a line that begins with `SKIPPED`. What is

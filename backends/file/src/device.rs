@@ -139,8 +139,8 @@ pub(crate) fn size(file: BorrowedFd<'_>) -> Result<u64, Errno> {
 /// The pages of a range back to the file system, the size of the file as it is.
 const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);
 
-/// File systems that punch holes. Trying it, even behind the end of a file, would change the times of
-/// a file that may be somebody else's.
+/// File systems that punch holes. Trying it, even behind the end of a file, would change the times
+/// of a file that may be somebody else's.
 const PUNCHING: [u64; 9] = [
     0xEF53,      // ext4, and ext2 and ext3 by its driver
     0x5846_5342, // XFS
@@ -195,9 +195,9 @@ impl BlockDevice for FileDevice {
         self.descriptor.erase(&range)
     }
 
-    /// Gives the space of the range back to the file system; it reads as zeros from then on. Writing
-    /// there again allocates blocks, so the first durable write of each costs about twice as much
-    /// as one into space that was written before, and can fail for want of room.
+    /// Gives the space of the range back to the file system; it reads as zeros from then on.
+    /// Writing there again allocates blocks, so the first durable write of each costs about twice
+    /// as much as one into space that was written before, and can fail for want of room.
     fn discard(&mut self, range: Range<u64>) -> Result<(), FileError> {
         self.descriptor.may_discard(&range)?;
         if self.discard == Discard::Refused || range.is_empty() {

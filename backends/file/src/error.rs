@@ -1,5 +1,5 @@
-//! What can go wrong with a file or a block device: which operation, on which path, why, and what to
-//! do about it.
+//! What can go wrong with a file or a block device: which operation, on which path, why, and what
+//! to do about it.
 
 use core::fmt;
 use std::io;

@@ -83,8 +83,8 @@ impl Survey {
 }
 
 /// Makes both zones blank, durably, so that nothing finds there again what was destroyed. From the
-/// end to the start: the first zone, by which most kinds are known, goes last, so that a wipe that is
-/// cut short still shows what is being destroyed.
+/// end to the start: the first zone, by which most kinds are known, goes last, so that a wipe that
+/// is cut short still shows what is being destroyed.
 fn wipe(descriptor: &Descriptor) -> Result<(), FileError> {
     for zone in zones(descriptor.geometry().capacity) {
         descriptor.write_zeros(zone)?;

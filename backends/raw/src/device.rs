@@ -33,8 +33,8 @@ enum Discard {
 impl RawDevice {
     /// Opens a device that holds a store, or may hold one. Nothing is written.
     ///
-    /// Of both ends that are looked at, the store's own superblock alone decides where it is in good
-    /// order; else a signature of somebody else's does.
+    /// Of both ends that are looked at, the store's own superblock alone decides where it is in
+    /// good order; else a signature of somebody else's does.
     ///
     /// # Errors
     /// [`RawError::Device`], of which [`Reason::NotABlockDevice`](crate::Reason::NotABlockDevice),
@@ -53,14 +53,15 @@ impl RawDevice {
     }
 
     /// Opens a device to make a store on it. Where something is to be destroyed, both ends of the
-    /// device are full of zeros on return, durably; a blank device is not written to. A [`Survey`] does the same in two steps.
+    /// device are full of zeros on return, durably; a blank device is not written to. A [`Survey`]
+    /// does the same in two steps.
     ///
-    /// If the power fails while something is being destroyed, the device holds what it held, or part
-    /// of that, or nothing.
+    /// If the power fails while something is being destroyed, the device holds what it held, or
+    /// part of that, or nothing.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`RawError::Holds`] where the device is not blank and `overwrite` is
-    /// not for exactly what is found. Nothing was written then.
+    /// As [`open`](Self::open); [`RawError::Holds`] where the device is not blank and `overwrite`
+    /// is not for exactly what is found. Nothing was written then.
     pub fn claim(path: impl AsRef<Path>, overwrite: Overwrite) -> Result<Self, RawError> {
         Survey::new(path)?.claim(overwrite)
     }

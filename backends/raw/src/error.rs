@@ -8,8 +8,8 @@ use emberkv_file::FileError;
 
 use crate::probe::Content;
 
-/// An error of opening or claiming a block device. Nothing was written to it, unless writing is what
-/// failed.
+/// An error of opening or claiming a block device. Nothing was written to it, unless writing is
+/// what failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RawError {

@@ -17,15 +17,16 @@ use crate::probe::{self, Content};
 use crate::sys::{self, Sizes};
 
 /// The hold on a device ends with the last copy of its descriptor, and a child that another thread
-/// is just starting holds copies until it executes its program: so a device that was closed a moment
-/// ago may still be held. Asked so often and at such intervals, half a second in all.
+/// is just starting holds copies until it executes its program: so a device that was closed a
+/// moment ago may still be held. Asked so often and at such intervals, half a second in all.
 const TRIES: u32 = 50;
 const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// Most that this backend's own buffers are aligned to; no kernel asks for more.
 const BUFFER_ALIGN_MAX: u32 = 4096;
 
-/// Takes the place of what cannot be read when a device is looked at: neither blank nor a signature.
+/// Takes the place of what cannot be read when a device is looked at: neither blank nor a
+/// signature.
 const UNREADABLE: u8 = 0x5a;
 
 /// Bytes read at once when a device is looked at.

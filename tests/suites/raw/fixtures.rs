@@ -1,5 +1,5 @@
-//! For each signature the least image that carries it, built from the formats' own descriptions, not
-//! from the tables of the probe.
+//! For each signature the least image that carries it, built from the formats' own descriptions,
+//! not from the tables of the probe.
 
 use emberkv_raw::probe::Signature;
 

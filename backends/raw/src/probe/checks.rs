@@ -36,8 +36,8 @@ fn is(zones: &Zones<'_>, kind: Signature) -> bool {
     }
 }
 
-/// Version 1 at the start (1.1), at 4 KiB (1.2) or 8 to 12 KiB before the end (1.0); version 0.90 in
-/// the last 64 KiB that are aligned to 64 KiB, in the byte order of the machine that made it.
+/// Version 1 at the start (1.1), at 4 KiB (1.2) or 8 to 12 KiB before the end (1.0); version 0.90
+/// in the last 64 KiB that are aligned to 64 KiB, in the byte order of the machine that made it.
 fn is_md(zones: &Zones<'_>) -> bool {
     const MAGIC: u32 = 0xa92b_4efc;
     let near_end = (zones.bytes / 512).saturating_sub(16) & !7;

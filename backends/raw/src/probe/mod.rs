@@ -29,8 +29,8 @@ use zones::Zones;
 /// Bytes at each end of a device that are looked at.
 pub const ZONE_BYTES: u64 = 1 << 20;
 
-/// Bytes read on their own: whole sectors of any device. Once at the start, and once behind the first
-/// zone, where the farthest second superblock of a store begins.
+/// Bytes read on their own: whole sectors of any device. Once at the start, and once behind the
+/// first zone, where the farthest second superblock of a store begins.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Bytes at the start where anything may be found.
@@ -45,8 +45,8 @@ pub enum Content {
     Blank,
     /// A store of EmberKV, of whatever version and sound or not.
     Ember,
-    /// Something that is known. Where there are several, what holds the others: a member of an array
-    /// before a partition table, that before a file system.
+    /// Something that is known. Where there are several, what holds the others: a member of an
+    /// array before a partition table, that before a file system.
     Foreign(Signature),
     /// Neither blank nor known.
     Unknown,
