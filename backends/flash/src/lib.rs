@@ -23,6 +23,13 @@
 //! too; every type here is.
 #![no_std]
 
+#[cfg(any(
+    feature = "block-device-driver",
+    feature = "embedded-io",
+    feature = "embedded-sdmmc",
+    feature = "embedded-storage",
+    feature = "spi-nor"
+))]
 mod area;
 mod error;
 mod verify;

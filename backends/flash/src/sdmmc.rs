@@ -3,10 +3,12 @@
 //! * **Bounce blocks.** The trait moves its own `Block` type, so bytes are copied through blocks
 //!   that the device holds: one by default, or as many as the caller gives. More blocks make longer
 //!   commands, which SD cards reward: several blocks in one command are many times faster.
-//! * **What flush is worth.** The trait has no barrier. The SPI driver of `embedded-sdmmc` waits
-//!   after each write until the card is no longer busy, and after single blocks asks for its status,
-//!   so what returned was accepted by the card. Whether it is beyond the card's own cache no one can
-//!   ask here: `flush` succeeds and adds nothing. The device does not claim `ordered`.
+//! * **What flush is worth.** The trait has no barrier. A card programs what it was given while it
+//!   says "busy", and takes no further command before it is done; but a driver may return before
+//!   that (the SPI driver of `embedded-sdmmc` does, after several blocks in one command). So `flush`
+//!   reads the block that was written last: when that is answered, the card has finished programming.
+//!   Whether a cache inside the card is beyond that, no one can ask here: the device does not claim
+//!   `ordered`, and a card that acknowledges what it does not keep will lose it.
 //! * **Tearing.** A card programs pages, and moves whole allocation units behind the scenes. The
 //!   default `tear_unit`, 512 bytes, protects against a torn block only; take 4,096 or more, memory
 //!   permitting, on cards whose power may fail.
@@ -31,6 +33,8 @@ pub struct SdmmcDevice<B: Blocks, S = [Block; 1]> {
     bounce: S,
     area: Area,
     classify: fn(&B::Error) -> DeviceErrorKind,
+    /// The block written last, if none was read since: the card may still be programming it.
+    unsettled: Option<u64>,
 }
 
 impl<B: Blocks> SdmmcDevice<B> {
@@ -75,7 +79,7 @@ impl<B: Blocks, S: AsMut<[Block]>> SdmmcDevice<B, S> {
         };
         let bytes = u64::from(partition.start) * BLOCK..u64::from(partition.end) * BLOCK;
         let area = Area::new(bytes, u64::from(count.0) * BLOCK, geometry, SECTORS)?;
-        Ok(Self { blocks, bounce, area, classify: |_| DeviceErrorKind::Other })
+        Ok(Self { blocks, bounce, area, classify: |_| DeviceErrorKind::Other, unsettled: None })
     }
 
     /// The same device with another unit of tearing, a power of two from 512 on. The partition must
@@ -108,6 +112,7 @@ impl<B: Blocks, S: AsMut<[Block]>> SdmmcDevice<B, S> {
     /// Writes the first `count` bounce blocks behind one another from `at`.
     fn write_bounce(&mut self, at: u64, count: usize) -> Result<(), FlashError<B::Error>> {
         let index = BlockIdx((at / BLOCK) as u32);
+        self.unsettled = Some(at + (count as u64 - 1) * BLOCK);
         let result = self.blocks.write(&self.bounce.as_mut()[..count], index);
         result.map_err(|error| self.failed(at, error))
     }
@@ -169,8 +174,13 @@ impl<B: Blocks, S: AsMut<[Block]>> BlockDevice for SdmmcDevice<B, S> {
         Ok(())
     }
 
-    /// Adds nothing to what each write waited for: see the module's text.
+    /// Waits until the card has finished programming, by reading: see the module's text.
     fn flush(&mut self) -> Result<(), Self::Error> {
+        let Some(at) = self.unsettled else { return Ok(()) };
+        let bounce = &mut self.bounce.as_mut()[..1];
+        let result = self.blocks.read(bounce, BlockIdx((at / BLOCK) as u32));
+        result.map_err(|error| self.failed(at, error))?;
+        self.unsettled = None;
         Ok(())
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const PIECE: usize = 128;
 pub(crate) struct Piece(pub(crate) [u8; PIECE]);
 
 /// The greatest alignment that a piece has.
-#[cfg(any(feature = "embedded-storage", feature = "spi-nor"))]
+#[cfg(feature = "embedded-storage")]
 pub(crate) const PIECE_ALIGN: u32 = align_of::<Piece>() as u32;
 
 /// What a range must hold.

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use embedded_storage::nor_flash::NorFlash;
-use emberkv_core::{BlockDevice, Caps, DeviceErrorKind, Durability, Geometry, GeometryError};
+use emberkv_core::{BlockDevice, Caps, DeviceErrorKind, Durability, Geometry};
 
 use super::logic::{Medium, Partition, Sizes};
 use super::{NorOptions, classify};
@@ -50,8 +50,8 @@ impl<F: NorFlash> NorFlashDevice<F> {
     /// offset 0.
     ///
     /// # Errors
-    /// The size that is not a power of two, or the end of the partition that does not fit.
-    pub fn new(flash: F, partition: Range<u32>) -> Result<Self, GeometryError> {
+    /// `Geometry`: the size that is not a power of two, or the end of the partition that does not fit.
+    pub fn new(flash: F, partition: Range<u32>) -> Result<Self, FlashError<F::Error>> {
         Self::with_options(flash, partition, &NorOptions::default())
     }
 
@@ -63,7 +63,7 @@ impl<F: NorFlash> NorFlashDevice<F> {
         flash: F,
         partition: Range<u32>,
         options: &NorOptions,
-    ) -> Result<Self, GeometryError> {
+    ) -> Result<Self, FlashError<F::Error>> {
         let sizes = Sizes {
             read: F::READ_SIZE,
             write: F::WRITE_SIZE,
@@ -73,6 +73,7 @@ impl<F: NorFlash> NorFlashDevice<F> {
         let classify = classify::<F::Error>;
         Partition::new(Blocking(flash), &sizes, partition, options, classify)
             .map(|inner| Self { inner })
+            .map_err(FlashError::Geometry)
     }
 
     /// The same device, its flash's errors classed by `classify`. Needed for flash with ECC.
