@@ -48,8 +48,16 @@ pub(crate) enum Sin {
     UnknownCommand(u8),
 }
 
+/// Random numbers for what a power cut leaves behind (xorshift).
+fn scramble(state: &mut u64) -> u8 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    (*state >> 32) as u8
+}
+
 /// The chip. Its cells start neither erased nor programmed by anyone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Chip {
     pub(crate) cells: Vec<u8>,
     pub(crate) id: [u8; 3],
@@ -72,6 +80,9 @@ pub(crate) struct Chip {
     pub(crate) worn: Range<usize>,
     /// The transaction with this number fails.
     pub(crate) bus_fault: Option<usize>,
+    /// The power fails during the transaction with this number: what it changes is left half done,
+    /// and the chip is silent from then on.
+    pub(crate) cut_at: Option<usize>,
     pub(crate) write_enabled: bool,
     /// Cells programmed since their erase.
     pub(crate) programmed: Vec<bool>,
@@ -100,6 +111,7 @@ impl Chip {
             locked: false,
             worn: 0..0,
             bus_fault: None,
+            cut_at: None,
             write_enabled: false,
             programmed: vec![true; bytes],
             transactions: 0,
@@ -118,6 +130,24 @@ impl Chip {
         self.cells.fill(0xFF);
         self.programmed.fill(false);
         self
+    }
+
+    /// What the chip is after its supply came back.
+    pub(crate) fn power_up(&mut self) {
+        self.cut_at = None;
+        self.busy_left = 0;
+        self.write_enabled = false;
+        self.mode = Mode::Three;
+    }
+
+    /// The change that a power cut interrupts: cells that were to change hold anything between the
+    /// old and the new content; those of an erase hold anything.
+    fn leave_half_done(&mut self, before: &[u8]) {
+        let mut state = 0x9E37_79B9_7F4A_7C15 ^ self.transactions as u64;
+        for (cell, old) in self.cells.iter_mut().zip(before) {
+            let noise = scramble(&mut state);
+            *cell = if *cell & old == *cell { *cell | (old & noise) } else { noise };
+        }
     }
 
     fn action(&self, command: u8) -> Option<(Action, usize)> {
@@ -261,7 +291,8 @@ impl Chip {
 
     fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), BusError> {
         self.transactions += 1;
-        if self.bus_fault == Some(self.transactions) {
+        let dead = self.cut_at.is_some_and(|cut| cut < self.transactions);
+        if dead || self.bus_fault == Some(self.transactions) {
             return Err(BusError);
         }
         let mut sent = Vec::new();
@@ -273,7 +304,13 @@ impl Chip {
                 _ => panic!("a transfer in both directions is no command of such a chip"),
             }
         }
-        self.execute(&sent);
+        if self.cut_at == Some(self.transactions) {
+            let before = self.cells.clone();
+            self.execute(&sent);
+            self.leave_half_done(&before);
+        } else {
+            self.execute(&sent);
+        }
         Ok(())
     }
 }

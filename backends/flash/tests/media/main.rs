@@ -4,6 +4,7 @@
 mod chip;
 mod harness;
 mod nor_flash;
+mod power;
 mod sectors;
 mod spi_nor;
 mod spi_nor_errors;
