@@ -59,8 +59,8 @@ impl Area {
         Ok(Self { start, geometry, caps })
     }
 
-    /// The same area, its sectors destroyed in units of `bytes` by a power cut. The erase unit, which
-    /// such a medium does not have, grows with it.
+    /// The same area, its sectors destroyed in units of `bytes` by a power cut. The erase unit,
+    /// which such a medium does not have, grows with it.
     #[cfg(any(feature = "embedded-sdmmc", feature = "block-device-driver"))]
     pub(crate) fn with_tear_unit(self, bytes: u32) -> Result<Self, GeometryError> {
         let (start, end) = (self.start, self.start + self.geometry.capacity);

@@ -3,12 +3,12 @@
 //!
 //! | feature | type | medium |
 //! |---|---|---|
-//! | `embedded-storage` | `NorFlashDevice` | any `embedded_storage::nor_flash::NorFlash`: internal flash, QSPI |
+//! | `embedded-storage` | `NorFlashDevice` | any `NorFlash` of `embedded-storage`: internal flash, QSPI |
 //! | `embedded-storage-async` | `AsyncNorFlashDevice` | its asynchronous twin |
 //! | `spi-nor` | `SpiNor` | a SPI NOR chip behind an `embedded_hal::spi::SpiDevice` |
 //! | `spi-nor-async` | `AsyncSpiNor` | the same behind `embedded_hal_async` |
 //! | `embedded-sdmmc` | `SdmmcDevice` | a block device of `embedded-sdmmc`: SD cards on SPI |
-//! | `block-device-driver` | `BlockDriverDevice` | a driver of `block-device-driver`: SD, eMMC, asynchronous |
+//! | `block-device-driver` | `BlockDriverDevice` | an asynchronous driver of SD or eMMC |
 //! | `embedded-io` | `StreamDevice` | anything that reads, writes and seeks |
 //!
 //! Features only add. Every type takes a *partition*, a part of its medium, and refuses what lies
@@ -35,17 +35,17 @@ mod error;
 mod verify;
 
 #[cfg(feature = "block-device-driver")]
-mod block_driver;
+pub mod block_driver;
 #[cfg(feature = "embedded-storage")]
-mod nor_flash;
+pub mod nor_flash;
 #[cfg(any(feature = "embedded-storage", feature = "spi-nor"))]
 mod ready;
 #[cfg(feature = "embedded-sdmmc")]
-mod sdmmc;
+pub mod sdmmc;
 #[cfg(feature = "spi-nor")]
 pub mod spi_nor;
 #[cfg(feature = "embedded-io")]
-mod stream;
+pub mod stream;
 
 #[cfg(feature = "block-device-driver")]
 pub use block_driver::BlockDriverDevice;

@@ -1,5 +1,5 @@
-//! Blocking devices run the asynchronous code over a medium whose futures are ready at once, so each
-//! rule about flash is written once.
+//! Blocking devices run the asynchronous code over a medium whose futures are ready at once, so
+//! each rule about flash is written once.
 
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};

@@ -5,16 +5,16 @@
 //!   commands, which SD cards reward: several blocks in one command are many times faster.
 //! * **What flush is worth.** The trait has no barrier. A card programs what it was given while it
 //!   says "busy", and takes no further command before it is done; but a driver may return before
-//!   that (the SPI driver of `embedded-sdmmc` does, after several blocks in one command). So `flush`
-//!   reads the block that was written last: when that is answered, the card has finished programming.
-//!   Whether a cache inside the card is beyond that, no one can ask here: the device does not claim
-//!   `ordered`, and a card that acknowledges what it does not keep will lose it.
+//!   that (the SPI driver of `embedded-sdmmc` does, after several blocks in one command). So
+//!   `flush` reads the block that was written last: when that is answered, the card has finished
+//!   programming. Whether a cache inside the card is beyond that, no one can ask here: the device
+//!   does not claim `ordered`, and a card that acknowledges what it does not keep will lose it.
 //! * **Tearing.** A card programs pages, and moves whole allocation units behind the scenes. The
 //!   default `tear_unit`, 512 bytes, protects against a torn block only; take 4,096 or more, memory
 //!   permitting, on cards whose power may fail.
 //!
-//! A card that a desktop shall read too is best formatted with `tear_unit` 4096: devices with larger
-//! units cannot open a store of smaller ones.
+//! A card that a desktop shall read too is best formatted with `tear_unit` 4096: devices with
+//! larger units cannot open a store of smaller ones.
 
 use core::ops::Range;
 

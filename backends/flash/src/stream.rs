@@ -1,10 +1,10 @@
 //! Anything of `embedded-io` that reads, writes and seeks, as a device: the last resort, for media
 //! that have no better trait.
 //!
-//! **Its flush is no barrier.** `embedded_io::Write::flush` promises that buffers of the *writer* were
-//! passed on, not that the medium holds the bytes when the power fails. Here `flush` calls that, and
-//! no more: a store on such a device survives a restart of the program, and a power cut only as far
-//! as the stream's own documentation goes.
+//! **Its flush is no barrier.** `embedded_io::Write::flush` promises that buffers of the *writer*
+//! were passed on, not that the medium holds the bytes when the power fails. Here `flush` calls
+//! that, and no more: a store on such a device survives a restart of the program, and a power cut
+//! only as far as the stream's own documentation goes.
 //!
 //! The medium must have its full length already: a stream that grows while it is written is
 //! refused by `new`.
@@ -48,7 +48,8 @@ impl<T: Read + Write + Seek> StreamDevice<T> {
     /// unit of everything: the medium's sector, or what a power cut may destroy.
     ///
     /// # Errors
-    /// `Geometry` if the partition does not fit the stream's length, `Medium` if that cannot be had.
+    /// `Geometry` if the partition does not fit the stream's length, `Medium` if that cannot be
+    /// had.
     pub fn new(
         mut stream: T,
         partition: Range<u64>,

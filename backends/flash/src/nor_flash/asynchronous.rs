@@ -26,7 +26,8 @@ impl<F: NorFlash> Medium for Waiting<F> {
     }
 }
 
-/// A partition of a `embedded_storage_async::nor_flash::NorFlash`. The module's text tells what it promises.
+/// A partition of a `embedded_storage_async::nor_flash::NorFlash`. [The module's
+/// text](crate::nor_flash) tells what it promises.
 ///
 /// A future dropped before it is ready leaves the flash as its driver does: reads and erases may be
 /// issued again, a write is in the state of an interrupted write.
@@ -40,7 +41,8 @@ impl<F: NorFlash> AsyncNorFlashDevice<F> {
     /// offset 0.
     ///
     /// # Errors
-    /// `Geometry`: the size that is not a power of two, or the end of the partition that does not fit.
+    /// `Geometry`: the size that is not a power of two, or the end of the partition that does not
+    /// fit.
     pub fn new(flash: F, partition: Range<u32>) -> Result<Self, FlashError<F::Error>> {
         Self::with_options(flash, partition, &NorOptions::default())
     }

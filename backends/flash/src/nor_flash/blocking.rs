@@ -27,7 +27,8 @@ impl<F: NorFlash> Medium for Blocking<F> {
     }
 }
 
-/// A partition of a `embedded_storage::nor_flash::NorFlash`. The module's text tells what it promises.
+/// A partition of a `embedded_storage::nor_flash::NorFlash`. [The module's text](crate::nor_flash)
+/// tells what it promises.
 ///
 /// ```no_run
 /// # fn main() {}
@@ -50,7 +51,8 @@ impl<F: NorFlash> NorFlashDevice<F> {
     /// offset 0.
     ///
     /// # Errors
-    /// `Geometry`: the size that is not a power of two, or the end of the partition that does not fit.
+    /// `Geometry`: the size that is not a power of two, or the end of the partition that does not
+    /// fit.
     pub fn new(flash: F, partition: Range<u32>) -> Result<Self, FlashError<F::Error>> {
         Self::with_options(flash, partition, &NorOptions::default())
     }

@@ -35,7 +35,8 @@ pub use blocking::NorFlashDevice;
 pub struct NorOptions {
     /// Bytes that an interrupted write may destroy around itself, a power of two; 0 for one word.
     pub tear_unit: u32,
-    /// What buffers must be aligned to in memory, a power of two: 4 for QSPI with DMA, for instance.
+    /// What buffers must be aligned to in memory, a power of two: 4 for QSPI with DMA, for
+    /// instance.
     pub buffer_align: u32,
     /// What erased bytes read as; `None` where that is not constant (encrypted flash).
     pub erased: Option<u8>,

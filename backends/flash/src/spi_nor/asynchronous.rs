@@ -11,11 +11,12 @@ use super::chip::Chip;
 use super::layout::{ChipLayout, JedecId};
 use super::{Options, SpiNorError};
 
-/// A SPI NOR chip, or a partition of it, behind an `embedded_hal_async` bus. The module's text tells what it
-/// promises.
+/// A SPI NOR chip, or a partition of it, behind an `embedded_hal_async` bus.
+/// [The module's text](crate::spi_nor) tells what it promises.
 ///
-/// A future dropped before it is ready leaves the operation interrupted; the next one waits until the
-/// chip is idle again. (The bus's driver must release the chip select when its future is dropped.)
+/// A future dropped before it is ready leaves the operation interrupted; the next one waits until
+/// the chip is idle again. (The bus's driver must release the chip select when its future is
+/// dropped.)
 #[derive(Debug)]
 pub struct AsyncSpiNor<S: SpiDevice, T: DelayNs> {
     chip: Chip<Waiting<S, T>>,

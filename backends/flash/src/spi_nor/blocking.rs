@@ -12,8 +12,8 @@ use super::layout::{ChipLayout, JedecId};
 use super::{Options, SpiNorError};
 use crate::ready::now;
 
-/// A SPI NOR chip, or a partition of it, behind an `embedded_hal` bus. The module's text tells what it
-/// promises.
+/// A SPI NOR chip, or a partition of it, behind an `embedded_hal` bus.
+/// [The module's text](crate::spi_nor) tells what it promises.
 #[derive(Debug)]
 pub struct SpiNor<S: SpiDevice, T: DelayNs> {
     chip: Chip<Blocking<S, T>>,

@@ -248,7 +248,8 @@ impl<B: Bus> Chip<B> {
         }
     }
 
-    /// Waits until the chip has done a command that writes. A chip that ignores one keeps the latch.
+    /// Waits until the chip has done a command that writes. A chip that ignores one keeps the
+    /// latch.
     async fn executed(&mut self, at: u64, wait: Wait) -> Outcome<(), B> {
         let status = wait_idle(&mut self.bus, wait, at).await?;
         self.state = State::Idle;

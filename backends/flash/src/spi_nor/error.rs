@@ -49,7 +49,8 @@ pub enum SpiNorError<E> {
         /// What it was busy with.
         address: u64,
     },
-    /// Write-enable was sent and did not set the latch: the chip is locked as a whole, or not heard.
+    /// Write-enable was sent and did not set the latch: the chip is locked as a whole, or not
+    /// heard.
     WriteDisabled {
         /// What was to be written or erased.
         address: u64,

@@ -1,8 +1,8 @@
 //! A SPI NOR chip that keeps the rules of the real ones, behind a bus of `embedded-hal`.
 //!
 //! It ignores what a real chip ignores (commands while busy, asleep or without write-enable, blocks
-//! that are protected), programs only from 1 to 0, and wraps around inside a page. What a driver must
-//! never do is written down in [`Chip::sins`]; suites that expect none assert that.
+//! that are protected), programs only from 1 to 0, and wraps around inside a page. What a driver
+//! must never do is written down in [`Chip::sins`]; suites that expect none assert that.
 
 use std::cell::RefCell;
 use std::ops::Range;

@@ -76,8 +76,8 @@ fn value(round: u32, index: u32) -> Vec<u8> {
     (0..length).map(|at| (at as u32 * 7 + round * 31 + index) as u8).collect()
 }
 
-/// Times that all keys are written in one of three sessions: the log then fills a third of the device.
-/// A put takes 150 bytes with its header, on average.
+/// Times that all keys are written in one of three sessions: the log then fills a third of the
+/// device. A put takes 150 bytes with its header, on average.
 fn rounds(geometry: &Geometry) -> u32 {
     (geometry.capacity / 3 / (3 * 150 * u64::from(KEYS))).max(1) as u32
 }

@@ -1,5 +1,5 @@
-//! What can be wrong with a SPI NOR chip: each thing has its own error, which names the place and has
-//! a class that the engine decides by.
+//! What can be wrong with a SPI NOR chip: each thing has its own error, which names the place and
+//! has a class that the engine decides by.
 
 use std::cell::RefCell;
 use std::rc::Rc;
