@@ -124,7 +124,8 @@ pub trait BlockDevice {
     /// The backend's error.
     type Error: DeviceError;
 
-    /// Sizes; constant while the device is open, but for `capacity`, which [`grow`](Self::grow) raises.
+    /// Sizes; constant while the device is open, but for `capacity`, which [`grow`](Self::grow) raises and
+    /// [`shrink`](Self::shrink) lowers.
     fn geometry(&self) -> Geometry;
 
     /// Abilities; constant while the device is open.
@@ -185,6 +186,21 @@ pub trait BlockDevice {
         let _ = capacity;
         Ok(())
     }
+
+    /// Whether [`shrink`](Self::shrink) does something. Constant while the device is open.
+    fn can_shrink(&self) -> bool {
+        false
+    }
+
+    /// Lowers the capacity to `capacity` bytes, a multiple of `erase_unit`; what lay behind is gone and its space given back.
+    /// Power fails: the device has the old capacity or the new one.
+    ///
+    /// # Errors
+    /// Any kind; the device keeps its old capacity. A device that cannot shrink is never asked.
+    fn shrink(&mut self, capacity: u64) -> Result<(), Self::Error> {
+        let _ = capacity;
+        Ok(())
+    }
 }
 
 impl<D: BlockDevice + ?Sized> BlockDevice for &mut D {
@@ -218,6 +234,12 @@ impl<D: BlockDevice + ?Sized> BlockDevice for &mut D {
     }
     fn grow(&mut self, capacity: u64) -> Result<(), Self::Error> {
         (**self).grow(capacity)
+    }
+    fn can_shrink(&self) -> bool {
+        (**self).can_shrink()
+    }
+    fn shrink(&mut self, capacity: u64) -> Result<(), Self::Error> {
+        (**self).shrink(capacity)
     }
 }
 
@@ -261,6 +283,17 @@ pub trait AsyncBlockDevice {
 
     /// See [`BlockDevice::grow`].
     async fn grow(&mut self, capacity: u64) -> Result<(), Self::Error> {
+        let _ = capacity;
+        Ok(())
+    }
+
+    /// See [`BlockDevice::can_shrink`].
+    fn can_shrink(&self) -> bool {
+        false
+    }
+
+    /// See [`BlockDevice::shrink`].
+    async fn shrink(&mut self, capacity: u64) -> Result<(), Self::Error> {
         let _ = capacity;
         Ok(())
     }

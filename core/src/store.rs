@@ -50,6 +50,12 @@ impl<D: BlockDevice> AsyncBlockDevice for Blocking<D> {
     async fn grow(&mut self, capacity: u64) -> Result<(), D::Error> {
         self.0.grow(capacity)
     }
+    fn can_shrink(&self) -> bool {
+        self.0.can_shrink()
+    }
+    async fn shrink(&mut self, capacity: u64) -> Result<(), D::Error> {
+        self.0.shrink(capacity)
+    }
 }
 
 /// The result of a future that never waits.
@@ -301,6 +307,14 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     /// As there.
     pub fn merge_step(&mut self, budget: u64) -> Result<bool, Error<D::Error>> {
         now(self.inner.merge_step(budget))
+    }
+
+    /// See [`AsyncStore::shrink_step`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn shrink_step(&mut self, budget: u64) -> Result<bool, Error<D::Error>> {
+        now(self.inner.shrink_step(budget))
     }
 
     /// See [`AsyncStore::merge_debt`].

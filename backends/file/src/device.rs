@@ -106,6 +106,20 @@ impl FileDevice {
         whole.at(Operation::Flush, self.descriptor.path())
     }
 
+    fn shrink_checked(&mut self, capacity: u64) -> Result<(), Reason> {
+        self.descriptor.writable()?;
+        let geometry = self.descriptor.geometry();
+        let new = capacity.next_multiple_of(u64::from(geometry.erase_unit));
+        if new >= geometry.capacity {
+            return Ok(());
+        }
+        let file = self.descriptor.as_fd();
+        ftruncate(file, new)?;
+        fsync(file)?;
+        self.descriptor.set_geometry(Geometry { capacity: new, ..geometry });
+        Ok(())
+    }
+
     fn grow_checked(&mut self, capacity: u64) -> Result<(), Reason> {
         self.descriptor.writable()?;
         let geometry = self.descriptor.geometry();
@@ -216,5 +230,14 @@ impl BlockDevice for FileDevice {
 
     fn grow(&mut self, capacity: u64) -> Result<(), FileError> {
         self.grow_checked(capacity).at(Operation::Grow, self.descriptor.path())
+    }
+
+    /// True where it may be written: the file is cut.
+    fn can_shrink(&self) -> bool {
+        self.descriptor.access() == Access::ReadWrite
+    }
+
+    fn shrink(&mut self, capacity: u64) -> Result<(), FileError> {
+        self.shrink_checked(capacity).at(Operation::Shrink, self.descriptor.path())
     }
 }

@@ -29,6 +29,8 @@ pub enum Operation {
     Flush,
     /// Growing.
     Grow,
+    /// Shrinking.
+    Shrink,
 }
 
 /// Why it failed.
@@ -172,6 +174,7 @@ impl fmt::Display for Operation {
             Self::Discard => "discard",
             Self::Flush => "make durable",
             Self::Grow => "grow",
+            Self::Shrink => "shrink",
         })
     }
 }

@@ -71,6 +71,7 @@ pub struct MemoryDevice<S> {
     bytes: S,
     rules: Rules,
     geometry: Geometry,
+    growable: bool,
     counters: Counters,
 }
 
@@ -101,7 +102,8 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> MemoryDevice<S> {
     /// As [`new`](Self::new), or `capacity` is more than there are bytes.
     pub fn growable(bytes: S, rules: Rules, capacity: u64) -> Result<Self, MemoryError> {
         let geometry = rules.geometry(capacity, bytes.as_ref().len() as u64, TRANSFER_BYTES)?;
-        Ok(Self { bytes, rules, geometry, counters: Counters::default() })
+        let growable = geometry.capacity < geometry.capacity_max;
+        Ok(Self { bytes, rules, geometry, growable, counters: Counters::default() })
     }
 
     /// The same device with another [`Geometry::max_transfer`].
@@ -248,6 +250,11 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> MemoryDevice<S> {
         Ok(())
     }
 
+    fn shrink_to(&mut self, capacity: u64) {
+        let unit = u64::from(self.geometry.erase_unit);
+        self.geometry.capacity = self.geometry.capacity.min(capacity.next_multiple_of(unit));
+    }
+
     fn caps_now(&self) -> Caps {
         self.rules.caps()
     }
@@ -296,6 +303,13 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> BlockDevice for MemoryDevice<S> {
     fn grow(&mut self, capacity: u64) -> Result<(), MemoryError> {
         self.grow_to(capacity)
     }
+    fn can_shrink(&self) -> bool {
+        self.growable
+    }
+    fn shrink(&mut self, capacity: u64) -> Result<(), MemoryError> {
+        self.shrink_to(capacity);
+        Ok(())
+    }
 }
 
 /// Always ready at once.
@@ -328,5 +342,12 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> AsyncBlockDevice for MemoryDevice<S> {
     }
     async fn grow(&mut self, capacity: u64) -> Result<(), MemoryError> {
         self.grow_to(capacity)
+    }
+    fn can_shrink(&self) -> bool {
+        self.growable
+    }
+    async fn shrink(&mut self, capacity: u64) -> Result<(), MemoryError> {
+        self.shrink_to(capacity);
+        Ok(())
     }
 }

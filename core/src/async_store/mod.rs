@@ -148,10 +148,11 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         block: &Superblock,
     ) -> Result<Self, Error<D::Error>> {
         let (geometry, caps) = (device.geometry(), device.caps());
+        let can_shrink = device.can_shrink();
         let memory =
             Memory::carve(arena, config, geometry.buffer_align, block).map_err(no_device)?;
-        let engine =
-            Engine::new(memory, &Setup { config, geometry, caps, block }).map_err(no_device)?;
+        let engine = Engine::new(memory, &Setup { config, geometry, caps, can_shrink, block })
+            .map_err(no_device)?;
         Ok(Self { engine, device, last_error: None, busy: false })
     }
 
@@ -191,6 +192,7 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
             OpKind::Flush => device.flush().await,
             OpKind::Erase { address, bytes } => device.erase(*address..*address + *bytes).await,
             OpKind::Grow { capacity } => device.grow(*capacity).await,
+            OpKind::Shrink { capacity } => device.shrink(*capacity).await,
         }
     }
 

@@ -117,6 +117,19 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         Ok(more)
     }
 
+    /// Gives space at the device's end back, beyond what the store needs and some slack: merges first, then empties the last
+    /// segments, with work of about `budget` bytes. Returns whether there is more to do. A device that cannot shrink is only
+    /// merged.
+    ///
+    /// # Errors
+    /// As for [`put`](Self::put).
+    pub async fn shrink_step(&mut self, budget: u64) -> Result<bool, Error<D::Error>> {
+        let mut left = budget;
+        let more = drive!(self, self.engine.poll_shrink(&mut left));
+        self.drain().await;
+        Ok(more)
+    }
+
     /// Bytes of work that the merges under way still need, at most.
     #[must_use]
     pub fn merge_debt(&self) -> u64 {

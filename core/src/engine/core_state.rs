@@ -21,7 +21,7 @@ use crate::format::record::EXPLICIT_SEQ_BYTES;
 use crate::format::superblock::Superblock;
 use crate::keydir::{Growth, Keydir};
 use crate::log::{
-    FailedLog, Head, HintBuffer, RESUME_GROUP_BYTES, RecordCost, Resumption, Segments,
+    FailedLog, Head, HintBuffer, RESUME_GROUP_BYTES, RecordCost, Resumption, Segments, Turn,
 };
 use crate::memory::Memory;
 use crate::merge::{Limits, Merger};
@@ -72,6 +72,9 @@ pub struct Engine<'m> {
     pub(crate) rehomes: u8,
     pub(crate) write_faults: u64,
     pub(crate) growing: bool,
+    /// The device is being made smaller, once the newest header says so.
+    pub(crate) shrinking: bool,
+    pub(crate) can_shrink: bool,
     pub(crate) growth_stopped: bool,
     pub(crate) dirty_max: u32,
     pub(crate) run_bytes: u32,
@@ -102,6 +105,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) config: &'a Config,
     pub(crate) geometry: Geometry,
     pub(crate) caps: Caps,
+    pub(crate) can_shrink: bool,
     pub(crate) block: &'a Superblock,
 }
 
@@ -178,7 +182,12 @@ impl<'m> Engine<'m> {
             });
         }
         Ok(Self {
-            segments: Segments::new(memory.segments, layout.segments_in(geometry.capacity), cost),
+            segments: Segments::new(
+                memory.segments,
+                layout.segments_in(geometry.capacity),
+                cost,
+                if setup.can_shrink { Turn::Lowest } else { Turn::Round },
+            ),
             order: memory.order,
             hints,
             port: Port::new(pool, layout, limits),
@@ -205,6 +214,8 @@ impl<'m> Engine<'m> {
             rehomes: 0,
             write_faults: 0,
             growing: false,
+            shrinking: false,
+            can_shrink: setup.can_shrink,
             growth_stopped: false,
             dirty_max,
             run_bytes,

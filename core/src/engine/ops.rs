@@ -66,6 +66,11 @@ pub enum OpKind {
         /// Device capacity wanted.
         capacity: u64,
     },
+    /// Shrink to `capacity`.
+    Shrink {
+        /// Device capacity wanted.
+        capacity: u64,
+    },
 }
 
 /// One operation for the driver.

@@ -49,6 +49,8 @@ pub(crate) enum Purpose {
     Erase,
     /// Makes the device larger.
     Grow(u64),
+    /// Makes the device smaller.
+    Shrink(u64),
 }
 
 /// Whether the predecessor's mark of the open segment is on its way.

@@ -82,6 +82,13 @@ impl Engine<'_> {
                     self.fail(FailedLog::Header, error);
                 }
             }
+            Purpose::Shrink(capacity) => {
+                // The log knows of fewer segments already; what could not be given back is taken up again by growing.
+                self.shrinking = false;
+                if result.is_ok() {
+                    self.capacity = capacity;
+                }
+            }
             Purpose::Grow(capacity) => {
                 self.growing = false;
                 if result.is_ok() {

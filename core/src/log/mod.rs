@@ -19,4 +19,4 @@ pub(crate) use head::{Boundary, Head, HeadStart, Resumption};
 pub(crate) use hints::HintBuffer;
 pub(crate) use rehome::FailedLog;
 pub(crate) use resume::RESUME_GROUP_BYTES;
-pub(crate) use segments::{RecordCost, Segments};
+pub(crate) use segments::{RecordCost, Segments, Turn};

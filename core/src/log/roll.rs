@@ -164,6 +164,7 @@ impl Engine<'_> {
         });
         self.head.spare = spare;
         self.hints.start();
+        self.merger.header_count = self.segments.count();
         // Where nothing needs to be erased this tells the device that the segment begins anew.
         let address =
             self.port.layout.device_address(self.port.layout.log_address(next, Offset(0)));

@@ -31,6 +31,15 @@ impl RecordCost {
     }
 }
 
+/// Which free segment is taken next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Each in turn, so that wear spreads.
+    Round,
+    /// The first one, so that the device's end becomes free.
+    Lowest,
+}
+
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Segments<'m> {
@@ -40,14 +49,18 @@ pub(crate) struct Segments<'m> {
     free: u32,
     lost: u32,
     next: u32,
+    turn: Turn,
+    /// Taken last.
+    passed_over: Option<SegmentId>,
     live_total: u64,
 }
 
 impl<'m> Segments<'m> {
     /// Takes zeroed words, as many as the store may ever have segments; `count` exist now.
-    pub(crate) fn new(words: &'m mut [[u64; 2]], count: u32, cost: RecordCost) -> Self {
+    pub(crate) fn new(words: &'m mut [[u64; 2]], count: u32, cost: RecordCost, turn: Turn) -> Self {
         assert!(count as usize <= words.len(), "the table holds every segment that may exist");
-        Self { words, cost, count, free: count, lost: 0, next: 0, live_total: 0 }
+        let (next, passed_over) = (0, None);
+        Self { words, cost, count, free: count, lost: 0, next, turn, passed_over, live_total: 0 }
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -78,6 +91,22 @@ impl<'m> Segments<'m> {
         self.count = count;
     }
 
+    /// The segments from `count` on, which are free, will not exist any more.
+    pub(crate) fn shrink_to(&mut self, count: u32) {
+        assert!(
+            self.used_ids().all(|segment| segment.0 < count),
+            "only free segments are given up"
+        );
+        for index in count..self.count {
+            let word = &mut self.words[index as usize];
+            self.free -= u32::from(word[0] == 0);
+            self.lost -= u32::from(word[0] == BAD);
+            *word = [0, 0];
+        }
+        self.count = count;
+        self.next %= count;
+    }
+
     /// The incarnation of a segment in use.
     pub(crate) fn open_seq(&self, segment: SegmentId) -> Option<Seq> {
         let word = self.words[segment.0 as usize][0];
@@ -94,6 +123,7 @@ impl<'m> Segments<'m> {
         self.free -= u32::from(word[0] == 0);
         *word = [open_seq.0, 0];
         self.next = segment.0 + 1;
+        self.passed_over = None;
     }
 
     /// Gives a segment back. Nothing in it is alive.
@@ -105,9 +135,9 @@ impl<'m> Segments<'m> {
         *word = [0, 0];
     }
 
-    /// Begins the turn behind a segment, so that it is taken last.
+    /// This segment is taken last.
     pub(crate) fn pass_over(&mut self, segment: SegmentId) {
-        self.next = segment.0 + 1;
+        self.passed_over = Some(segment);
     }
 
     /// A segment that cannot be written.
@@ -154,11 +184,15 @@ impl<'m> Segments<'m> {
         self.words[segment.0 as usize][1] & DAMAGED != 0
     }
 
-    /// The next free segment, in turn, so that wear spreads.
+    /// The next free segment.
     pub(crate) fn next_free(&self) -> Option<SegmentId> {
+        let first = if self.turn == Turn::Lowest { 0 } else { self.next };
+        let is_free = |segment: &SegmentId| self.words[segment.0 as usize][0] == 0;
+        let last = self.passed_over.filter(|segment| segment.0 < self.count && is_free(segment));
         (0..self.count)
-            .map(|step| SegmentId((self.next + step) % self.count))
-            .find(|segment| self.words[segment.0 as usize][0] == 0)
+            .map(|step| SegmentId((first + step) % self.count))
+            .find(|segment| is_free(segment) && Some(*segment) != last)
+            .or(last)
     }
 
     /// What keeping the live records of a segment costs.

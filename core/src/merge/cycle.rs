@@ -45,6 +45,8 @@ pub(crate) struct Merger {
     pub(super) passed: bool,
     /// Segments given back.
     pub(crate) freed: u64,
+    /// Segments that the newest header speaks of.
+    pub(crate) header_count: u32,
     /// Work of the session.
     pub(crate) work: u64,
 }

@@ -2,7 +2,7 @@
 //! no stall, no pause, and the free segments never run out (`core/docs/DESIGN.md` has the proof).
 //!
 //! Reading order: `ledger` (what is owed), `victim` (which segment, and how full the store may be), `walk` (one segment's
-//! records, judged and copied), `cycle` (a victim and a share of the oldest segment), `pay` (who works, and when).
+//! records, judged and copied), `cycle` (a victim and a share of the oldest segment), `pay` (who works, and when), `shrink` (space given back).
 //!
 //! Copies go into the one head, as records that carry their own sequence. So the log itself orders everything: a record
 //! that announces a segment as free stands behind all copies of what was alive in it, and recovery accepts a prefix. Once
@@ -11,6 +11,7 @@
 mod cycle;
 mod ledger;
 mod pay;
+mod shrink;
 mod victim;
 mod walk;
 

@@ -185,7 +185,7 @@ impl Engine<'_> {
         result
     }
 
-    fn poll_idle(&mut self, budget: &mut u64) -> Result<Poll<bool>, Error> {
+    pub(super) fn poll_idle(&mut self, budget: &mut u64) -> Result<Poll<bool>, Error> {
         loop {
             self.release_announced();
             if ready!(self.poll_releases()?) {

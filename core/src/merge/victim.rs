@@ -80,6 +80,11 @@ impl Engine<'_> {
         u64::from(self.limits.live_max) * u64::from(count.saturating_sub(taken))
     }
 
+    /// Whether a sealed segment may be merged.
+    pub(super) fn may_be_merged(&self, segment: SegmentId) -> bool {
+        self.candidates().any(|candidate| candidate == segment)
+    }
+
     /// Sealed segments that may be merged.
     fn candidates(&self) -> impl Iterator<Item = SegmentId> + '_ {
         let announced = self.merger.announced.map(|(segment, _)| segment);
