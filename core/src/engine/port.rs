@@ -13,7 +13,7 @@ use crate::device::{Caps, DeviceErrorKind, Durability};
 use crate::error::Error;
 use crate::format::layout::Layout;
 use crate::pool::Pool;
-use crate::types::{FrameId, LogAddress, Offset, PageId, Seq};
+use crate::types::{FrameId, LogAddress, Offset, PageId, SegmentId, Seq};
 
 /// Most operations that are queued or unfinished at once.
 const QUEUE_MAX: usize = 40;
@@ -45,8 +45,10 @@ pub(crate) enum Purpose {
         /// Whether the segment's mark was issued before.
         mark: MarkState,
     },
-    /// Erases a segment.
+    /// Erases the open segment before it is written.
     Erase,
+    /// Erases a free segment ahead of need.
+    EraseAhead(SegmentId),
     /// Makes the device larger.
     Grow(u64),
     /// Makes the device smaller.

@@ -77,6 +77,17 @@ impl Engine<'_> {
                 }
                 Ok(()) => {}
             },
+            Purpose::EraseAhead(segment) => match result {
+                Ok(()) => {}
+                // It was opened meanwhile.
+                Err(error) if segment == self.head.segment => {
+                    self.fail(FailedLog::Header, error);
+                }
+                Err(_) => {
+                    self.write_faults += 1;
+                    self.segments.set_bad(segment);
+                }
+            },
             Purpose::Erase => {
                 if let Err(error) = result {
                     self.fail(FailedLog::Header, error);

@@ -44,6 +44,8 @@ impl Engine<'_> {
         }
         self.release_record();
         self.port.cancel_all();
+        // Erases ahead of need may be among what was taken back.
+        self.segments.forget_erased();
         self.covered = None;
         self.growing = false;
         let from = match failed {

@@ -149,6 +149,7 @@ impl Engine<'_> {
         }
         let open_seq = self.next_seq;
         self.next_seq = Seq(open_seq.0 + 1);
+        let erased = self.segments.is_erased(next);
         self.segments.open(next, open_seq);
         let seeds = self.scan_context().seeds(next, open_seq, self.boot);
         let (spare, markable) = (self.head.spare.take(), self.head.sealable);
@@ -165,11 +166,10 @@ impl Engine<'_> {
         self.head.spare = spare;
         self.hints.start();
         self.merger.header_count = self.segments.count();
-        // Where nothing needs to be erased this tells the device that the segment begins anew.
-        let address =
-            self.port.layout.device_address(self.port.layout.log_address(next, Offset(0)));
-        let bytes = u64::from(self.port.layout.segment_bytes);
-        self.port.push(OpKind::Erase { address, bytes }, Purpose::Erase);
+        if !erased {
+            // Where nothing needs to be erased this tells the device that the segment begins anew.
+            self.push_erase(next, Purpose::Erase);
+        }
         self.forget_slots(next);
         self.push_header(HeaderPlace::Own(next), gone);
         self.push_blank_end(next);
@@ -184,6 +184,32 @@ impl Engine<'_> {
             self.head.mark = MarkState::Issued;
             self.segments.set_holds_end(next);
         }
+    }
+
+    fn push_erase(&mut self, segment: SegmentId, purpose: Purpose) {
+        let layout = &self.port.layout;
+        let address = layout.device_address(layout.log_address(segment, Offset(0)));
+        let bytes = u64::from(layout.segment_bytes);
+        self.port.push(OpKind::Erase { address, bytes }, purpose);
+    }
+
+    /// Erases the next free segment ahead of need, where the device needs that: no append has to wait for it then.
+    /// Answers false where the queue has no room for it now.
+    pub(crate) fn erase_ahead(&mut self) -> bool {
+        if let (true, Some(next)) = (self.wants_erase(), self.segments.next_free()) {
+            if self.port.room() <= ROLL_OPS {
+                return false;
+            }
+            self.push_erase(next, Purpose::EraseAhead(next));
+            self.segments.set_erased(next);
+        }
+        true
+    }
+
+    /// Whether an erase ahead of need would do something.
+    pub(crate) fn wants_erase(&self) -> bool {
+        let next = self.segments.next_free();
+        self.port.caps.needs_erase && next.is_some_and(|next| !self.segments.is_erased(next))
     }
 
     /// Queues the copy of the head's header in its predecessor's mark slot.

@@ -11,6 +11,8 @@ use crate::types::{SegmentId, Seq};
 const BAD: u64 = u64::MAX;
 /// Word 0 of a segment that must be there, but has no header: an announcement may excuse it.
 const MISSING: u64 = u64::MAX - 1;
+/// Word 1 of a free segment that this session erased.
+const ERASED: u64 = 1;
 const DAMAGED: u64 = 1 << 63;
 const HOLDS_END: u64 = 1 << 62;
 const USED_SHIFT: u32 = 32;
@@ -133,6 +135,25 @@ impl<'m> Segments<'m> {
         self.free += u32::from(word[0] != 0 && word[0] != BAD);
         self.lost -= u32::from(word[1] & DAMAGED != 0);
         *word = [0, 0];
+    }
+
+    /// A free segment was erased by this session: the next one that is opened.
+    pub(crate) fn set_erased(&mut self, segment: SegmentId) {
+        if self.words[segment.0 as usize][0] == 0 {
+            self.words[segment.0 as usize][1] = ERASED;
+        }
+    }
+
+    /// No free segment counts as erased any more.
+    pub(crate) fn forget_erased(&mut self) {
+        for word in self.words[..self.count as usize].iter_mut().filter(|word| word[0] == 0) {
+            word[1] = 0;
+        }
+    }
+
+    /// Whether a free segment is erased.
+    pub(crate) fn is_erased(&self, segment: SegmentId) -> bool {
+        self.words[segment.0 as usize] == [0, ERASED]
     }
 
     /// This segment is taken last.

@@ -108,6 +108,7 @@ impl Engine<'_> {
                     }
                 }
                 CycleStep::Complete => {
+                    self.erase_ahead();
                     self.merger.next_start = Some(ledger.end(self.nominal_total()));
                     self.merger.ledger = None;
                     return Ok(Poll::Ready(true));
@@ -191,9 +192,18 @@ impl Engine<'_> {
             if ready!(self.poll_releases()?) {
                 *budget = budget.saturating_sub(1);
             }
+            if self.wants_erase() && *budget > 0 {
+                if !self.erase_ahead() {
+                    return Ok(Poll::Pending);
+                }
+                *budget = budget.saturating_sub(u64::from(self.port.layout.segment_bytes));
+            }
             if self.merge_need() == MergeNeed::No {
                 // What was announced is given back, so that nobody else has to wait for it.
-                ready!(self.poll_reclaim()?);
+                if self.merger.announced.is_some() {
+                    ready!(self.poll_reclaim()?);
+                    continue;
+                }
                 return Ok(Poll::Ready(false));
             }
             if *budget == 0 {
@@ -235,7 +245,7 @@ impl Engine<'_> {
         let due = self.merger.ledger.is_some() || self.merger.retiring.is_some();
         if self.is_short() && (due || self.best_victim().is_some()) {
             MergeNeed::Must
-        } else if due || self.has_releases() || self.has_garbage() || self.has_tombstones() {
+        } else if due || self.wants_erase() || self.has_releases() || self.has_garbage() || self.has_tombstones() {
             MergeNeed::Should
         } else {
             MergeNeed::No
