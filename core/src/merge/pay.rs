@@ -245,7 +245,12 @@ impl Engine<'_> {
         let due = self.merger.ledger.is_some() || self.merger.retiring.is_some();
         if self.is_short() && (due || self.best_victim().is_some()) {
             MergeNeed::Must
-        } else if due || self.wants_erase() || self.has_releases() || self.has_garbage() || self.has_tombstones() {
+        } else if due
+            || self.wants_erase()
+            || self.has_releases()
+            || self.has_garbage()
+            || self.has_tombstones()
+        {
             MergeNeed::Should
         } else {
             MergeNeed::No

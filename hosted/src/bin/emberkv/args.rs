@@ -19,6 +19,7 @@ Examples:
   emberkv list data.ember --prefix README
   emberkv dump data.ember --format jsonl -o data.jsonl
   emberkv check data.ember
+  emberkv merge data.ember --shrink
   emberkv create /dev/sdx1
 
 Exit codes:
@@ -69,6 +70,8 @@ pub(crate) enum Verb {
     Stat(Report),
     /// Verify every checksum and list what is damaged; changes nothing
     Check(Report),
+    /// Reclaim now what writes reclaim bit by bit: space of overwritten and deleted entries
+    Merge(Merge),
 }
 
 /// `create PATH`
@@ -204,6 +207,19 @@ pub(crate) struct Dump {
     /// Write each value as a file below this directory, which must be new or empty
     #[arg(long, value_name = "DIR")]
     pub(crate) tree: Option<PathBuf>,
+}
+
+/// `merge PATH`
+#[derive(Debug, Args)]
+pub(crate) struct Merge {
+    /// The store
+    pub(crate) path: PathBuf,
+    /// Give space that the store does not need back to the file system
+    #[arg(long)]
+    pub(crate) shrink: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `stat PATH` and `check PATH`

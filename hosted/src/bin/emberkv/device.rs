@@ -127,4 +127,18 @@ impl BlockDevice for HostDevice {
             Self::Raw(device) => device.grow(capacity),
         }
     }
+
+    fn can_shrink(&self) -> bool {
+        match self {
+            Self::File(file) => file.can_shrink(),
+            Self::Raw(device) => device.can_shrink(),
+        }
+    }
+
+    fn shrink(&mut self, capacity: u64) -> Result<(), FileError> {
+        match self {
+            Self::File(file) => file.shrink(capacity),
+            Self::Raw(device) => device.shrink(capacity),
+        }
+    }
 }

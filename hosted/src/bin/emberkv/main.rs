@@ -17,6 +17,7 @@ mod list;
 mod load;
 mod load_text;
 mod load_tree;
+mod merge;
 mod output;
 mod progress;
 mod session;
@@ -83,6 +84,7 @@ fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         Verb::Dump(dump) => dump::dump(&host, dump),
         Verb::Stat(report) => stat::stat(&host, report),
         Verb::Check(report) => check::check(&host, report),
+        Verb::Merge(merge) => merge::merge(&host, merge),
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) fn stat(host: &Host, arguments: &args::Report) -> Result<Outcome, Fai
                 "keys_max": stats.entries_max,
                 "entries": stats.entries,
                 "live_bytes": stats.live_bytes,
+                "live_cost": stats.live_cost,
+                "live_cost_max": stats.live_bytes_max,
                 "free_bytes": free_bytes,
                 "segment_bytes": stats.segment_bytes,
                 "segments": stats.segments,
