@@ -167,6 +167,7 @@ impl Engine<'_> {
             && (self.segments.is_missing(segment)
                 || self.segments.open_seq(segment) == Some(freed.open_seq))
         {
+            self.recovery.passed_over += 1;
             self.segments.release(segment);
         }
     }
