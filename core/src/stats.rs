@@ -72,6 +72,16 @@ pub struct Stats {
     pub merge_work: u64,
     /// Segments that this session gave back.
     pub segments_merged: u64,
+    /// Segments that this session announced as free; given back once that is durable.
+    pub segments_announced: u64,
+    /// Segments, the oldest at the time, that this session swept.
+    pub segments_swept: u64,
+    /// Tombstones that no other segment needed any more: this session's merges left them behind.
+    pub tombstones_retired: u64,
+    /// Tombstones that this session's merges copied.
+    pub tombstones_copied: u64,
+    /// Segments that this open did not read, because an announcement says that they are free.
+    pub opened_past_announced: u32,
     /// Segments kept although records in them cannot be read.
     pub segments_damaged: u32,
     /// A flush failed: nothing is written any more.

@@ -60,6 +60,11 @@ impl Engine<'_> {
             copied_bytes: self.merger.copied_bytes(),
             merge_work: self.merger.work,
             segments_merged: self.merger.freed,
+            segments_announced: self.merger.announcements,
+            segments_swept: self.merger.swept,
+            tombstones_retired: self.merger.tombstones_retired,
+            tombstones_copied: self.merger.tombstones_copied,
+            opened_past_announced: self.recovery.passed_over,
             segments_damaged: self.segments.lost(),
             poisoned: self.health == Health::Poisoned,
         }

@@ -47,6 +47,14 @@ pub(crate) struct Merger {
     pub(crate) freed: u64,
     /// Segments that the newest header speaks of.
     pub(crate) header_count: u32,
+    /// Segments announced.
+    pub(crate) announcements: u64,
+    /// Sweeps that came to their segment's end.
+    pub(crate) swept: u64,
+    /// Tombstones dropped.
+    pub(crate) tombstones_retired: u64,
+    /// Tombstones copied.
+    pub(crate) tombstones_copied: u64,
     /// Work of the session.
     pub(crate) work: u64,
 }
@@ -143,6 +151,7 @@ impl Engine<'_> {
             WalkStep::Over => {
                 // The rest of the share is not carried on to the next segment.
                 self.merger.sweep_goal = 0;
+                self.merger.swept += 1;
                 MergeBytes(0)
             }
         })))
@@ -177,6 +186,7 @@ impl Engine<'_> {
         let seq = self.append_service_record(RecordKind::Announcement, &announcement.encode());
         self.published_seq = self.published_seq.max(seq);
         self.merger.announced = Some((segment, seq));
+        self.merger.announcements += 1;
         if self.cage.holds(Canary::FreeBeforeDurable) {
             self.durable_seq = self.durable_seq.max(seq);
             self.release_announced();

@@ -77,7 +77,10 @@ impl Walk {
 
 impl Engine<'_> {
     /// A walk from a segment's start.
-    pub(crate) fn new_walk(&self, segment: SegmentId) -> Walk {
+    pub(crate) fn new_walk(&mut self, segment: SegmentId) -> Walk {
+        // The appender's frame of the first page holds no header: that went to the device from another one.
+        self.release_record();
+        self.forget_slots(segment);
         Walk {
             segment,
             end: self.segments.used(segment),
@@ -151,6 +154,7 @@ impl Engine<'_> {
         if entry.kind == EntryKind::Tombstone && self.tombstone_may_go(walk, &entry, found) {
             self.keydir.remove(&found.fingerprint);
             self.bury(&entry);
+            self.merger.tombstones_retired += 1;
             return Ok(Poll::Ready(MergeBytes(0)));
         }
         ready!(self.poll_place(entry.location.record_bytes + EXPLICIT_SEQ_BYTES)?);
@@ -215,6 +219,7 @@ impl Engine<'_> {
         self.repoint(fingerprint, entry.location.address, copy.location);
         let bytes = self.head.position - begun.offset.0;
         self.merger.copied += u64::from(bytes);
+        self.merger.tombstones_copied += u64::from(entry.kind == EntryKind::Tombstone);
         bytes
     }
 }

@@ -176,7 +176,8 @@ impl Engine<'_> {
             let reach = newest.scan.as_ref().map_or(0, |scan| scan.reach.0);
             let blank_from =
                 newest.search.as_ref().map_or(0, |search| search.blank_from).max(reach);
-            self.recovery.unproven.get_or_insert(Unproven { header, blank_from });
+            // The oldest of several stays: only that one may follow what is proven.
+            self.recovery.unproven = Some(Unproven { header, blank_from });
             self.recovery.index += 1;
             let copy_in = self.recovery.newest.copy_in;
             self.recovery.newest = NewestState { copy_in, ..NewestState::default() };

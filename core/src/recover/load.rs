@@ -162,11 +162,13 @@ impl Engine<'_> {
     /// A record of the newest segment says that another one is free: all that was alive in it stands before.
     fn note_freed(&mut self, freed: &Announcement) {
         let (segment, newest) = (freed.segment, self.ordered(0));
+        // Whatever incarnation is thought to be there: none was opened since, or that would be the newest. What was opened and
+        // did not count may have replaced the header of the one that is meant.
         if self.segments.exists(segment)
             && segment != newest
-            && (self.segments.is_missing(segment)
-                || self.segments.open_seq(segment) == Some(freed.open_seq))
+            && (self.segments.is_missing(segment) || self.segments.open_seq(segment).is_some())
         {
+            self.recovery.passed_over += 1;
             self.segments.release(segment);
         }
     }

@@ -66,6 +66,8 @@ pub(crate) struct Recovery {
     pub(crate) by_hints: u32,
     /// Segments opened by a scan, for statistics.
     pub(crate) by_scan: u32,
+    /// Segments not opened, because they were announced as free.
+    pub(crate) passed_over: u32,
     first: Option<SegmentId>,
     /// A segment whose header does not count, but tells a sequence that was given out.
     unproven: Option<headers::Unproven>,
@@ -90,6 +92,7 @@ impl Default for Recovery {
             hinted: 0,
             by_hints: 0,
             by_scan: 0,
+            passed_over: 0,
             first: None,
             unproven: None,
             flushed: false,

@@ -135,6 +135,7 @@ impl<E: Engine> Bench<E> {
             buffer: &mut self.buffer,
             setup: &setup,
             weather,
+            is_full: false,
         };
         run_session::<E>(&mut self.device, &mut self.arena, reader, start, &mut desk)
     }

@@ -5,11 +5,12 @@ use emberkv_core::Error;
 
 use super::engine::{BatchEnd, Change, Kv, Source};
 use super::failure::Problem;
-use super::history::Commit;
+use super::history::{Commit, KEYS};
 use super::marks::Mark;
 use super::rng::{Rng, digest, mix};
 use super::session::{Desk, Weather};
-use super::tape::{BATCH_MAX, Item, Size, TapeOp, Then, Value};
+use super::tape::{BATCH_MAX, Churn, Item, Pattern, Size, TapeOp, Then, Value};
+use super::space::{Watch, justify_full, merges, settled};
 use super::verify::{KEY_NAMES, iterate, judge, read_slowly, read_state};
 
 /// An error that says by its contract that nothing happened.
@@ -44,6 +45,12 @@ pub(super) fn unexpected(what: &str, error: &Error) -> Problem {
 
 impl Desk<'_> {
     pub(super) fn apply<K: Kv>(&mut self, store: &mut K, op: TapeOp) -> Result<(), Problem> {
+        let watch = Watch::begin(store);
+        self.deed(store, op)?;
+        watch.end(store, self)
+    }
+
+    fn deed<K: Kv>(&mut self, store: &mut K, op: TapeOp) -> Result<(), Problem> {
         match op {
             TapeOp::Put(value, then) => {
                 self.put(store, value)?;
@@ -67,6 +74,8 @@ impl Desk<'_> {
                 Err(_) if self.weather == Weather::Faulty => Ok(()),
                 Err(error) => Err(unexpected("check", &error)),
             },
+            TapeOp::Merge(budget) => self.merge(store, budget),
+            TapeOp::Churn(churn) => self.churn(store, churn),
             TapeOp::Close | TapeOp::Kill | TapeOp::PowerCut(_) | TapeOp::ReadOnly => Ok(()),
         }
     }
@@ -80,7 +89,9 @@ impl Desk<'_> {
         let value = std::mem::take(self.value);
         let key = put.key as usize;
         let done = self
-            .commit(store, Commit::Put, &[(key, sum)], |store| store.put(KEY_NAMES[key], &value));
+            .commit(store, Commit::Put, &[(key, sum)], value.len(), |store| {
+                store.put(KEY_NAMES[key], &value)
+            });
         *self.value = value;
         done
     }
@@ -89,7 +100,7 @@ impl Desk<'_> {
         let sum = self.make_value(store, put);
         let value = std::mem::take(self.value);
         let key = put.key as usize;
-        let done = self.commit(store, Commit::Stream, &[(key, sum)], |store| {
+        let done = self.commit(store, Commit::Stream, &[(key, sum)], value.len(), |store| {
             store.put_stream(KEY_NAMES[key], value.len() as u64, &mut Source::new(&value))
         });
         *self.value = value;
@@ -102,14 +113,23 @@ impl Desk<'_> {
         store: &mut K,
         kind: Commit,
         changes: &[(usize, u128)],
+        bytes: usize,
         run: impl FnOnce(&mut K) -> Result<(), Error>,
     ) -> Result<(), Problem> {
         self.history.submit(kind, changes);
         store.device().bounds = self.history.bounds();
         let from = store.device().log.ops.len();
+        let before = store.space();
         let result = run(store);
         self.stamp(store);
-        let Err(error) = result else { return Ok(()) };
+        let Err(error) = result else {
+            self.is_full = false;
+            return Ok(());
+        };
+        if error == Error::Full && self.weather == Weather::Fair {
+            justify_full(kind, bytes, before)?;
+            self.is_full = true;
+        }
         if !is_definite(&error) {
             if self.weather == Weather::Fair {
                 return Err(unexpected("a commit", &error));
@@ -124,6 +144,7 @@ impl Desk<'_> {
             op.lower = op.lower.min(gone - 1);
         }
         self.tally.mark_if(error == Error::Full, Mark::Full);
+        self.tally.mark_if(error == Error::Full && before.is_some_and(merges), Mark::NotAdmitted);
         self.tally.mark_if(matches!(error, Error::BatchTooLarge { .. }), Mark::BatchTooLarge);
         if self.weather == Weather::Fair && !is_want_of_space(&error) {
             return Err(unexpected("a commit", &error));
@@ -143,7 +164,8 @@ impl Desk<'_> {
             };
         }
         let mut answer = None;
-        self.commit(store, Commit::Delete, &[(key, 0)], |store| {
+        self.tally.mark_if(self.is_full, Mark::DeleteOnFull);
+        self.commit(store, Commit::Delete, &[(key, 0)], 0, |store| {
             answer = Some(store.delete(KEY_NAMES[key])?);
             Ok(())
         })?;
@@ -192,7 +214,7 @@ impl Desk<'_> {
             std::array::from_fn(|index| change(index.min(items.len() - 1)));
         let changes = &changes[..items.len()];
         let result = if end == BatchEnd::Commit {
-            self.commit(store, Commit::Batch, &sums[..items.len()], |store| {
+            self.commit(store, Commit::Batch, &sums[..items.len()], bytes.len(), |store| {
                 store.batch(changes, BatchEnd::Commit)
             })
         } else {
@@ -228,6 +250,50 @@ impl Desk<'_> {
             }
             Err(_) => Ok(()),
         }
+    }
+
+    /// Merges; what the store shows is the same before and after.
+    fn merge<K: Kv>(&mut self, store: &mut K, budget: Option<u16>) -> Result<(), Problem> {
+        let mut turns = 0;
+        let done = loop {
+            match store.merge(budget.map_or(u64::MAX, u64::from)) {
+                Ok(true) if budget.is_none() && turns < 64 => turns += 1,
+                Ok(true) if budget.is_none() => {
+                    return Err(Problem::new("endless", "merging does not come to an end"));
+                }
+                Ok(more) => break !more,
+                Err(_) if self.weather == Weather::Faulty => return Ok(()),
+                Err(error) => return Err(unexpected("merge_step", &error)),
+            }
+        };
+        self.stamp(store);
+        if self.weather == Weather::Faulty {
+            return Ok(());
+        }
+        let state = read_state(store, self.history, self.buffer)?;
+        judge(&state, self.history, (self.history.upper, self.history.upper), "after a merge")?;
+        if done { settled(store) } else { Ok(()) }
+    }
+
+    /// Many writes of few keys.
+    fn churn<K: Kv>(&mut self, store: &mut K, churn: Churn) -> Result<(), Problem> {
+        for turn in 0..churn.count {
+            let spread = match churn.pattern {
+                Pattern::Hot => 0,
+                Pattern::Some => turn % 4,
+                Pattern::All | Pattern::Deletes => turn,
+            };
+            let key = (churn.key + spread) % KEYS as u8;
+            let size = Size::Medium(churn.size.wrapping_add(turn % 4));
+            self.put(store, Value { key, size, style: 0 })?;
+            if churn.pattern == Pattern::Deletes {
+                self.delete(store, usize::from(churn.key + turn / 2) % KEYS)?;
+            }
+            if turn % 8 == 7 {
+                self.then(store, churn.then)?;
+            }
+        }
+        Ok(())
     }
 
     fn sync<K: Kv>(&mut self, store: &mut K) -> Result<(), Problem> {

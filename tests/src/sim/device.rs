@@ -46,6 +46,8 @@ pub struct SimDevice {
     read_budget: u64,
     undo: Undo,
     staging: Vec<u8>,
+    /// Where erases of this session began.
+    opened: Vec<u32>,
     setup: Option<Setup>,
     noise: u64,
 }
@@ -87,6 +89,7 @@ impl SimDevice {
         self.violation = None;
         self.fault = None;
         self.fault_hit = false;
+        self.opened.clear();
         self.undo.on = false;
         self.undo.places.clear();
         self.undo.bytes.clear();
@@ -268,6 +271,21 @@ impl SimDevice {
         }
     }
 
+    /// Whether the unit at `offset` was erased before in this session; from now on it was.
+    fn opens_again(&mut self, offset: u32) -> bool {
+        let again = self.opened.contains(&offset);
+        if !again {
+            self.opened.push(offset);
+        }
+        again
+    }
+
+    fn note_reuse(&mut self, reuses: bool) {
+        if let Some(op) = self.log.ops.last_mut().filter(|_| self.recording) {
+            op.reuses = reuses;
+        }
+    }
+
     /// The engine gives a range up: it may write there again.
     fn free(&mut self, offset: u32, bytes: u32) {
         self.rules.freed(offset, bytes);
@@ -425,8 +443,10 @@ impl BlockDevice for SimDevice {
         let unit = self.profile().erase_unit;
         self.check_range(range.start, bytes, unit)?;
         let offset = range.start as u32;
+        let reuses = self.opens_again(offset);
         if self.profile().medium == Medium::Block {
             self.free(offset, bytes as u32);
+            self.note_reuse(reuses);
             return Ok(());
         }
         if self.rules.flush_failed {
@@ -438,6 +458,7 @@ impl BlockDevice for SimDevice {
             return Err(error);
         }
         self.note(OpKind::Erase);
+        self.note_reuse(reuses);
         for piece in (offset..range.end as u32).step_by(unit as usize) {
             if self.recording {
                 self.log.atom(AtomKind::Erase, piece, unit, &[]);

@@ -4,7 +4,7 @@ use embedded_io::Read as _;
 use emberkv_core::{Access, BlockDevice as _, Config, Cursor, Error, Hints, Store, required_bytes};
 
 use super::device::SimDevice;
-use super::engine::{BatchEnd, Change, Engine, Kv, KvStats, Opening, Pair, Source};
+use super::engine::{BatchEnd, Change, Engine, Kv, KvStats, Opening, Pair, Source, Space};
 use super::profile::Setup;
 
 /// The engine.
@@ -155,6 +155,31 @@ impl Kv for EmberStore<'_> {
     fn stats(&self) -> KvStats {
         let stats = self.0.stats();
         KvStats { keys: stats.keys, seq: stats.seq.0 }
+    }
+
+    fn merge(&mut self, budget: u64) -> Result<bool, Error> {
+        self.0.merge_step(budget)
+    }
+
+    fn space(&self) -> Option<Space> {
+        let stats = self.0.stats();
+        Some(Space {
+            segments: stats.segments,
+            used: stats.segments_sealed + 1,
+            free: stats.segments_free,
+            entries: stats.entries,
+            live_cost: stats.live_cost,
+            live_cost_max: stats.live_bytes_max,
+            record_bytes_max: stats.record_bytes_max,
+            announced: stats.segments_announced,
+            freed: stats.segments_merged,
+            tombstones_retired: stats.tombstones_retired,
+            tombstones_copied: stats.tombstones_copied,
+            swept: stats.segments_swept,
+            passed_over: stats.opened_past_announced,
+            damaged: stats.segments_damaged,
+            debt: self.0.merge_debt(),
+        })
     }
 
     fn close(self) -> Result<(), Error> {

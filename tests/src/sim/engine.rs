@@ -73,6 +73,41 @@ pub struct KvStats {
     pub seq: u64,
 }
 
+/// Where a store with merges stands: for the oracles of space, and for coverage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Segments on the device.
+    pub segments: u32,
+    /// Segments in use, and free ones.
+    pub used: u32,
+    /// See `used`.
+    pub free: u32,
+    /// Keydir entries: keys, tombstones, chunks.
+    pub entries: u64,
+    /// What the live records cost, and the most that they may; `u64::MAX` where nothing is merged.
+    pub live_cost: u64,
+    /// See `live_cost`.
+    pub live_cost_max: u64,
+    /// Most bytes of one record.
+    pub record_bytes_max: u32,
+    /// Segments announced as free by this session.
+    pub announced: u64,
+    /// Segments given back by this session.
+    pub freed: u64,
+    /// Tombstones that merges of this session retired, and copied.
+    pub tombstones_retired: u64,
+    /// See `tombstones_retired`.
+    pub tombstones_copied: u64,
+    /// Segments that the sweep of this session went through.
+    pub swept: u64,
+    /// Segments that this open passed over because their announcement is durable.
+    pub passed_over: u32,
+    /// Segments kept although records in them cannot be read.
+    pub damaged: u32,
+    /// Work left of the merges that are under way.
+    pub debt: u64,
+}
+
 /// A key and its value.
 pub type Pair<'b> = (&'b [u8], &'b [u8]);
 
@@ -112,6 +147,15 @@ pub trait Kv {
     fn check(&mut self) -> Result<Option<String>, Error>;
     /// Numbers.
     fn stats(&self) -> KvStats;
+    /// Merges for about `budget` bytes of work; whether there is more.
+    fn merge(&mut self, budget: u64) -> Result<bool, Error> {
+        let _ = budget;
+        Ok(false)
+    }
+    /// Where a store with merges stands.
+    fn space(&self) -> Option<Space> {
+        None
+    }
     /// Closes the store cleanly.
     fn close(self) -> Result<(), Error>;
     /// Which rare paths the engine took since it was opened, one bit each: for coverage.

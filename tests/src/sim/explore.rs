@@ -197,6 +197,7 @@ impl<E: Engine> Sim<E> {
             buffer: &mut self.buffer,
             setup: &setup,
             weather: Weather::Fair,
+            is_full: false,
         };
         let end = run_session::<E>(&mut here.recorder, &mut self.arena, reader, start, &mut desk);
         here.recorder.recording = false;
@@ -416,12 +417,22 @@ impl<E: Engine> Sim<E> {
         Ok(())
     }
 
+    /// A segment was opened for the second time, and nothing was written since the flush behind its header: less than four
+    /// operations ago.
+    fn mark_reuse(&mut self, here: &Level, op: usize) {
+        let ops = &here.recorder.log.ops;
+        let recent = ops[..op].iter().rev().take_while(|op| op.kind != OpKind::Flush).take(4);
+        self.tally.mark_if(recent.into_iter().any(|op| op.reuses), Mark::CrashInReuse);
+    }
+
     fn mark_crash(&mut self, here: &Level, op: usize) {
+        self.mark_reuse(here, op);
         let Some(op) = here.recorder.log.ops.get(op) else { return };
         let tally = &mut self.tally;
         tally.mark_if(op.phase == Phase::Format, Mark::CrashInFormat);
         tally.mark_if(op.phase == Phase::Open, Mark::CrashInOpen);
         tally.mark_if(op.phase == Phase::Close, Mark::CrashInClose);
+        tally.mark_if(op.announces, Mark::CrashInAnnouncement);
         tally.mark_if(op.kind == OpKind::Flush, Mark::CrashInFlush);
         tally.mark_if(op.kind == OpKind::Erase, Mark::CrashInErase);
         tally.mark_if(op.kind == OpKind::WriteDurable, Mark::DurableWriteInFlight);

@@ -49,6 +49,20 @@ marks! {
     SecondOpen = "opened twice without writes between",
     ReadOnlyOpen = "opened read-only",
     Progress = "a recovered store took a put",
+    Announced = "a segment was announced as free",
+    Freed = "a segment was given back",
+    Reused = "a segment was opened for the second time",
+    CrashInAnnouncement = "crash while a segment was being announced",
+    CrashInReuse = "crash between the opening of a freed segment and the proof of its header",
+    PassedOver = "recovery passed over a segment that was announced",
+    TombstoneRetired = "a merge dropped a tombstone",
+    TombstoneCopied = "a merge copied a tombstone",
+    Swept = "the sweep went through a segment",
+    DamagedKept = "a damaged segment was kept",
+    CycleCutShort = "a store was opened in the middle of a cycle",
+    NotAdmitted = "a store that merges refused a put",
+    DeleteOnFull = "a delete on a full store",
+    RoomAgain = "a full store took a put after deletes and merges",
 }
 
 /// What a run did.

@@ -1,7 +1,7 @@
 //! The deterministic crash simulator.
 //!
 //! Reading order: [`profile`] (media), [`device`] with [`rules`], [`fault`] and [`oplog`], [`fate`] and [`images`] (what a power
-//! cut leaves), [`history`] (the oracle), [`tape`] and [`session`] (what is done), [`probe`] and [`verify`] (what is
+//! cut leaves), [`history`] (the oracle), [`tape`] and [`session`] (what is done), [`probe`], [`verify`] and [`space`] (what is
 //! checked), [`explore`] (all crashes of a tape), then the campaigns: [`soak`], [`inject`], [`rot`], [`canaries`].
 
 pub mod bench;
@@ -30,6 +30,7 @@ pub mod seen;
 pub mod session;
 pub mod shrink;
 pub mod soak;
+pub mod space;
 pub mod tape;
 pub mod timeline;
 pub mod toy;

@@ -90,6 +90,10 @@ pub struct Op {
     pub upper: u32,
     /// Largest sequence number issued, as far as the harness saw.
     pub seq: u64,
+    /// The user's operation that asked for it announced a segment as free.
+    pub announces: bool,
+    /// It begins the second use of a segment in this session.
+    pub reuses: bool,
     /// First atom.
     pub first: u32,
     /// One past the last atom.
@@ -118,7 +122,17 @@ impl OpLog {
     /// Starts an entry; atoms follow with [`atom`](Self::atom).
     pub fn begin(&mut self, kind: OpKind, phase: Phase, bounds: (u32, u32), seq: u64) {
         let first = self.atoms.len() as u32;
-        self.ops.push(Op { kind, phase, lower: bounds.0, upper: bounds.1, seq, first, end: first });
+        self.ops.push(Op {
+            kind,
+            phase,
+            lower: bounds.0,
+            upper: bounds.1,
+            seq,
+            announces: false,
+            reuses: false,
+            first,
+            end: first,
+        });
     }
 
     /// Adds an atom to the newest entry; `data` is empty for erases and trims.

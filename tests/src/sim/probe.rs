@@ -10,6 +10,7 @@ use super::history::{Commit, History, State};
 use super::marks::{Mark, Tally};
 use super::profile::Setup;
 use super::rng::digest;
+use super::space::{adds_up, merges, settled};
 use super::verify::{KEY_NAMES, judge, read_slowly, read_state, rules};
 
 /// What is known about the crash that made an image.
@@ -70,6 +71,7 @@ impl Probe<'_> {
             }
         };
         self.tally.engine |= seen.marks;
+        self.tally.mark_if(seen.passed_over, Mark::PassedOver);
         self.tally.mark_if(seen.wrote, Mark::RecoveryWrote);
         self.tally.mark_if(!seen.wrote, Mark::RecoveryClean);
         self.mark_outcome(seen.step, crash);
@@ -197,12 +199,48 @@ fn use_it<K: Kv>(
             return Err(Problem::new("delete-differs", "a delete after the crash answers wrongly"));
         }
         Ok(_) => expected.set(1, 0),
-        Err(Error::Full) => room = Room::None,
+        Err(Error::Full) if !store.space().is_some_and(merges) => room = Room::None,
         Err(error) => return Err(problem("delete after a crash", &error)),
     }
     rules(&mut store)?;
+    let space = store.space().filter(|&space| merges(space));
+    if let Some(space) = space {
+        adds_up(&space)?;
+        merge_all(&mut store)?;
+        if room == Room::None {
+            make_room(&mut store, expected)?;
+            tally.mark(Mark::RoomAgain);
+            room = Room::Left;
+        }
+        settled(&mut store)?;
+        rules(&mut store)?;
+    }
     store.close().map_err(|error| problem("close after a crash", &error))?;
     Ok(room)
+}
+
+/// Merges until nothing is left.
+fn merge_all<K: Kv>(store: &mut K) -> Result<(), Problem> {
+    for _ in 0..64 {
+        if !store.merge(u64::MAX).map_err(|error| problem("merge_step after a crash", &error))? {
+            return Ok(());
+        }
+    }
+    Err(Problem::new("endless", "merging after a crash does not come to an end"))
+}
+
+/// A full store takes a put again, once its keys are deleted and what they left is merged.
+fn make_room<K: Kv>(store: &mut K, expected: &mut State) -> Result<(), Problem> {
+    for (key, name) in KEY_NAMES.iter().enumerate() {
+        store.delete(name).map_err(|error| problem("delete on a full store", &error))?;
+        expected.set(key, 0);
+    }
+    merge_all(store)?;
+    store
+        .put(KEY_NAMES[0], b"room")
+        .map_err(|error| problem("put after deletes and merges", &error))?;
+    expected.set(0, digest(b"room"));
+    Ok(())
 }
 
 /// The first look at a recovered store.
@@ -217,6 +255,7 @@ struct Seen {
     state: State,
     step: u32,
     wrote: bool,
+    passed_over: bool,
     marks: u64,
 }
 
@@ -236,7 +275,8 @@ impl Look<'_> {
             }
             read_slowly(&mut store, &state, self.buffer)?;
         }
-        Ok(Seen { state, step, wrote, marks: store.marks() })
+        let passed_over = store.space().is_some_and(|space| space.passed_over > 0);
+        Ok(Seen { state, step, wrote, passed_over, marks: store.marks() })
     }
 }
 

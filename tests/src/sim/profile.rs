@@ -44,6 +44,8 @@ pub struct Profile {
     pub weak_bits: bool,
     /// The smallest segment to try.
     pub segment_bytes: u32,
+    /// Most segments to try: large ones make a device too large for millions of images.
+    pub segments_max: u32,
 }
 
 const BLOCK_512: Profile = Profile {
@@ -59,7 +61,8 @@ const BLOCK_512: Profile = Profile {
     torn_unreadable: false,
     program_once: false,
     weak_bits: false,
-    segment_bytes: 4096,
+    segment_bytes: 8192,
+    segments_max: 16,
 };
 
 const NOR_1: Profile = Profile {
@@ -76,10 +79,12 @@ const NOR_1: Profile = Profile {
     program_once: false,
     weak_bits: false,
     segment_bytes: 2048,
+    segments_max: 16,
 };
 
-/// All profiles; the first byte of a tape chooses one.
-pub const PROFILES: [Profile; 8] = [
+/// All profiles; the first byte of a tape chooses one. The last one has segments too small to be merged: such a store is
+/// only appended to.
+pub const PROFILES: [Profile; 9] = [
     BLOCK_512,
     Profile { name: "block512-fua", durable_write: true, ..BLOCK_512 },
     Profile {
@@ -93,7 +98,8 @@ pub const PROFILES: [Profile; 8] = [
         name: "block512e",
         tear_unit: 4096,
         erase_unit: 4096,
-        segment_bytes: 16384,
+        segment_bytes: 65536,
+        segments_max: 8,
         ..BLOCK_512
     },
     NOR_1,
@@ -115,6 +121,7 @@ pub const PROFILES: [Profile; 8] = [
         max_transfer: 1024,
         ..NOR_1
     },
+    Profile { name: "block512-tiny", segment_bytes: 4096, ..BLOCK_512 },
 ];
 
 /// The 4Kn disk: too large for the fast mix, reached by its name.
@@ -124,7 +131,8 @@ pub const BLOCK_4096: Profile = Profile {
     write_unit: 4096,
     tear_unit: 4096,
     erase_unit: 4096,
-    segment_bytes: 32768,
+    segment_bytes: 65536,
+    segments_max: 8,
     ..BLOCK_512
 };
 
@@ -167,8 +175,8 @@ impl Setup {
         let page_least = profile.write_unit.max(profile.tear_unit).max(profile.read_unit).max(256);
         Self {
             profile,
-            segment_bytes: profile.segment_bytes << (shape >> 6 & 1),
-            segments: [6, 8, 12, 16][(shape >> 4 & 3) as usize],
+            segment_bytes: profile.segment_bytes << if profile.segments_max > 8 { shape >> 6 & 1 } else { 0 },
+            segments: [6, 8, 12, 16][(shape >> 4 & 3) as usize].min(profile.segments_max),
             page_bytes: (page_least << (shape & 1)).min(profile.max_transfer),
             frames: [4, 8, 16, 32][(shape >> 2 & 3) as usize],
             hints: shape & 2 == 0,

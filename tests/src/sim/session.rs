@@ -56,6 +56,8 @@ pub struct Desk<'a> {
     pub setup: &'a Setup,
     /// Whether device errors are planned.
     pub weather: Weather,
+    /// The newest commit was refused for want of room.
+    pub is_full: bool,
 }
 
 enum Exit {
@@ -133,6 +135,7 @@ impl Desk<'_> {
             Err(_) => return Ok(false),
         }
         store.device().phase = Some(Phase::Run);
+        self.tally.mark_if(store.space().is_some_and(|space| space.passed_over > 0), Mark::PassedOver);
         self.stamp(store);
         Ok(true)
     }
@@ -143,6 +146,8 @@ impl Desk<'_> {
             return Ok(Exit::Session(SessionEnd::Stopped));
         }
         let exit = self.drive(&mut store, tape)?;
+        let cut_short = store.space().is_some_and(|space| space.debt > 0);
+        self.tally.mark_if(cut_short, Mark::CycleCutShort);
         if matches!(exit, Exit::Close | Exit::ReadOnly) {
             store.device().phase = Some(Phase::Close);
             match store.close() {

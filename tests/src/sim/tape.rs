@@ -60,7 +60,45 @@ pub enum TapeOp {
     Check,
     /// Close, open read-only and read everything, open.
     ReadOnly,
+    /// Merge for about so many bytes of work; `None` until nothing is left.
+    Merge(Option<u16>),
+    /// Many puts, and perhaps deletes, of few keys: what makes a log go round.
+    Churn(Churn),
 }
+
+/// Which keys a churn writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// One key again and again.
+    Hot,
+    /// Half of the keys, in turn.
+    Some,
+    /// All keys, in turn: what is written lives as long as it can.
+    All,
+    /// Each put is followed by a delete, mostly of another key.
+    Deletes,
+}
+
+/// A run of writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Churn {
+    /// Which keys.
+    pub pattern: Pattern,
+    /// The first key.
+    pub key: u8,
+    /// How many puts.
+    pub count: u8,
+    /// How long the values are, as a fraction (of 256) of the largest record.
+    pub size: u8,
+    /// Whether every eighth put is synced.
+    pub then: Then,
+}
+
+/// Keys of the kind that checks and merges: from this one on it merges, the last one churns.
+const MERGE_KEY: u8 = 4;
+const CHURN_KEY: u8 = 7;
+/// Merge budgets in bytes of work: less than a page, and a few records.
+const BUDGETS: [u16; 2] = [96, 1500];
 
 /// A value to be made, and its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +166,10 @@ impl<'t> TapeReader<'t> {
             11 => TapeOp::Stream(self.value(key, |byte| Size::Small(byte % 64))),
             12 if flag => TapeOp::ShortStream(self.value(key, Size::Big)),
             12 => TapeOp::ShortStream(self.value(key, |byte| Size::Small(byte % 64))),
+            13 if key == CHURN_KEY => TapeOp::Churn(self.churn(then)),
+            13 if key >= MERGE_KEY => {
+                TapeOp::Merge(BUDGETS.get(usize::from(key - MERGE_KEY)).copied())
+            }
             13 => TapeOp::Check,
             _ => TapeOp::ReadOnly,
         })
@@ -136,6 +178,14 @@ impl<'t> TapeReader<'t> {
     fn value(&mut self, key: u8, size: impl FnOnce(u8) -> Size) -> Value {
         let size = size(self.byte());
         Value { key, size, style: self.byte() }
+    }
+
+    fn churn(&mut self, then: Then) -> Churn {
+        let shape = self.byte();
+        let pattern =
+            [Pattern::Hot, Pattern::Some, Pattern::All, Pattern::Deletes][usize::from(shape & 3)];
+        let count = self.byte() % 64 + 4;
+        Churn { pattern, key: shape >> 2 & 7, count, size: self.byte(), then }
     }
 
     fn batch(&mut self) -> TapeOp {
@@ -169,10 +219,12 @@ pub fn split(tape: &[u8], from: usize) -> Vec<Vec<u8>> {
     }
 }
 
-/// Relative weights of the sixteen kinds.
-type Mix = [u8; 16];
+/// Relative weights of the sixteen kinds, of merges and of churns.
+type Mix = [u8; 18];
 
-const MIX: Mix = [20, 8, 3, 10, 10, 12, 3, 1, 3, 3, 1, 1, 1, 1, 6, 1];
+const MIX: Mix = [20, 8, 3, 10, 10, 12, 3, 1, 3, 3, 1, 1, 1, 1, 6, 1, 4, 1];
+const MERGE: u8 = 16;
+const CHURN: u8 = 17;
 
 /// A tape for a seed: first a mix is drawn (some kinds far more often, some never), then operations.
 #[must_use]
@@ -190,6 +242,14 @@ pub fn generate(seed: u64, profile: Option<usize>) -> Vec<u8> {
     }
     mix[0] = mix[0].max(4);
     let keys = 1 + rng.below(8) as u8;
+    if rng.one_in(2) {
+        // A log that has gone round, or is about to: the device is filled a few times over, then used.
+        (mix[usize::from(MERGE)], mix[usize::from(CHURN)]) = (12, 3);
+        tape[1] |= 0x10 << rng.below(2);
+        for _ in 0..1 + rng.below(4) {
+            generate_churn(&mut rng, &mut tape);
+        }
+    }
     let longest = if rng.one_in(8) { 60 } else { 18 };
     let count = 3 + rng.below(longest);
     for _ in 0..count {
@@ -203,6 +263,7 @@ pub fn generate_then(rng: &mut Rng, out: &mut Vec<u8>) {
     out.clear();
     let mut mix = MIX;
     mix[10] = 0;
+    mix[usize::from(CHURN)] = 2;
     for _ in 0..1 + rng.below(5) {
         generate_op(rng, &mix, 8, out);
     }
@@ -219,8 +280,14 @@ fn generate_op(rng: &mut Rng, mix: &Mix, keys: u8, out: &mut Vec<u8>) {
         }
         draw -= u64::from(weight);
     }
+    if kind == CHURN {
+        return generate_churn(rng, out);
+    }
+    if kind == MERGE {
+        return out.push(13 << 4 | (MERGE_KEY + rng.below(3) as u8) << 1);
+    }
     let key = |rng: &mut Rng| rng.below(u64::from(keys)) as u8;
-    let key_bits = key(rng) << 1;
+    let key_bits = if kind == 13 { 0 } else { key(rng) << 1 };
     let flag = rng.one_in(3) || kind == 14;
     out.push(kind << 4 | key_bits | u8::from(flag));
     match kind {
@@ -246,6 +313,12 @@ fn generate_op(rng: &mut Rng, mix: &Mix, keys: u8, out: &mut Vec<u8>) {
         10 => out.push(rng.next() as u8),
         _ => {}
     }
+}
+
+fn generate_churn(rng: &mut Rng, out: &mut Vec<u8>) {
+    let flag = u8::from(rng.one_in(2));
+    let size = if rng.one_in(3) { rng.next() as u8 } else { 200 + rng.below(56) as u8 };
+    out.extend_from_slice(&[13 << 4 | CHURN_KEY << 1 | flag, rng.next() as u8, rng.next() as u8, size]);
 }
 
 /// The body of a tape, without its setup.
