@@ -183,6 +183,13 @@ impl Engine<'_> {
             })
         };
         let mark = ready!(self.poll_header(HeaderPlace::Mark(segment, open_seq))?);
+        if let (Some(mark), Some(newest)) = (mark, self.recovery.newest.header)
+            && (mark.segment, mark.open_seq) == (newest.segment, newest.open_seq)
+            && mark.cut != newest.cut
+        {
+            // No store wrote two copies of a header that differ; the head would be marked in the wrong place.
+            return Err(self.corrupted(newest.segment, Offset(0), Damage::SegmentHeader));
+        }
         if let Some(cut) = of_this(mark) {
             return Ok(Poll::Ready(cut));
         }

@@ -15,6 +15,9 @@ use emberkv_tests::image::{FoundRecord, Image};
 
 pub(crate) type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// Writes a store: its bytes, and what it holds.
+type Write = fn(&Recipe) -> (Vec<u8>, Model);
+
 /// A store and how it is written.
 pub(crate) struct Recipe {
     pub(crate) name: &'static str,
@@ -22,7 +25,7 @@ pub(crate) struct Recipe {
     pub(crate) config: Config,
     pub(crate) segments: u32,
     /// Nothing where an earlier program wrote it, in a way that is its own.
-    pub(crate) write: Option<fn(&Recipe) -> (Vec<u8>, Model)>,
+    pub(crate) write: Option<Write>,
     /// It is fuller than this program would make it: what must go before a put is admitted.
     pub(crate) too_many: &'static [&'static str],
 }
@@ -69,7 +72,7 @@ fn earlier() -> [Recipe; 4] {
 
 /// Images of this program.
 fn present() -> [Recipe; 6] {
-    let now = |name, rules, config, segments, write: fn(&Recipe) -> (Vec<u8>, Model)| Recipe {
+    let now = |name, rules, config, segments, write: Write| Recipe {
         name,
         rules,
         config,
