@@ -162,11 +162,12 @@ impl Engine<'_> {
     /// A record of the newest segment says that another one is free: all that was alive in it stands before.
     fn note_freed(&mut self, freed: &Announcement) {
         let (segment, newest) = (freed.segment, self.ordered(0));
-        if self.segments.exists(segment)
-            && segment != newest
-            && (self.segments.is_missing(segment)
-                || self.segments.open_seq(segment) == Some(freed.open_seq))
-        {
+        if !self.segments.exists(segment) || segment == newest {
+            return;
+        }
+        // What stands there may be older than what ended: the first segment's header is assumed where an erase took it.
+        let ended = |open_seq| open_seq <= freed.open_seq;
+        if self.segments.is_missing(segment) || self.segments.open_seq(segment).is_some_and(ended) {
             self.segments.release(segment);
         }
     }

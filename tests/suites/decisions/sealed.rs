@@ -10,7 +10,7 @@ use emberkv_tests::image::Image;
 use super::bench::{DATA_START, Shown, UNIT, build, config, digest_of, keys, open};
 use super::torn::{CELLS, Cut, Flushed, HARMS, Then, put_behind, put_commit, put_harmed};
 
-fn empty() -> (Image, SegmentHeader) {
+pub(crate) fn empty() -> (Image, SegmentHeader) {
     let image = build(&config(Hints::Write), 5, |_| {});
     let header = image.headers()[0];
     (image, header)
@@ -22,7 +22,7 @@ fn put_successor(image: &mut Image, header: &SegmentHeader, end: u32, digest: u6
 }
 
 /// Opens the segment behind `header`'s in a boot, with one commit of a key; `bitmap` says which segments are in use.
-fn put_next(
+pub(crate) fn put_next(
     image: &mut Image,
     header: &SegmentHeader,
     (end, digest): (u32, u64),
@@ -52,7 +52,7 @@ fn put_next(
     next
 }
 
-fn damage(segment: u32, offset: u32, what: Damage) -> Shown {
+pub(crate) fn damage(segment: u32, offset: u32, what: Damage) -> Shown {
     Shown::Corrupt(Corruption { segment: Some(SegmentId(segment)), offset: Offset(offset), what })
 }
 
@@ -238,7 +238,7 @@ const ENDS: [EndCell; 16] = {
 };
 
 /// The footer of a segment whose groups are these.
-fn footer_of(header: &SegmentHeader, end: u32, digest: u64) -> Footer {
+pub(crate) fn footer_of(header: &SegmentHeader, end: u32, digest: u64) -> Footer {
     Footer {
         header: *header,
         end: Offset(end),
