@@ -165,9 +165,9 @@ impl Engine<'_> {
         if !self.segments.exists(segment) || segment == newest {
             return;
         }
-        // What stands there may be older than what ended: the first segment's header is assumed where an erase took it.
-        let ended = |open_seq| open_seq <= freed.open_seq;
-        if self.segments.is_missing(segment) || self.segments.open_seq(segment).is_some_and(ended) {
+        // Whatever incarnation is thought to be there: none was opened since, or that would be the newest. The first
+        // segment's header, for one, is assumed where an erase took it.
+        if self.segments.is_missing(segment) || self.segments.open_seq(segment).is_some() {
             self.segments.release(segment);
         }
     }
