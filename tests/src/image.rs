@@ -4,7 +4,7 @@
 //! The walk over groups here is written apart from recovery's, so that the two can disagree.
 
 use emberkv_core::Checksums;
-use emberkv_core::format::bytes::round_up;
+use emberkv_core::format::bytes::{round_up, u64_at};
 use emberkv_core::format::footer::{
     Footer, HintGroup, decode_footer, encode_footer, hint_group_at,
 };
@@ -14,7 +14,7 @@ use emberkv_core::format::group::{
 use emberkv_core::format::layout::Layout;
 use emberkv_core::format::parser::{Bounds, Event, GroupParser, ParsedGroup, Verify};
 use emberkv_core::format::record::{
-    self, RECORD_HEADER_BYTES, RecordHeader, RecordKind, RecordShape,
+    self, FLAG_EXPLICIT_SEQ, RECORD_HEADER_BYTES, RecordHeader, RecordKind, RecordShape,
 };
 use emberkv_core::format::segment::{
     HEADER_FIXED_BYTES, HeaderPlace, SegmentHeader, decode_header, encode_header,
@@ -72,6 +72,15 @@ pub struct NewGroup<'a> {
     pub flushed: Offset,
     /// What follows it.
     pub end: GroupEnd,
+}
+
+/// What a copy's record carries besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Its flags; its sequence is written where they say that it is explicit.
+    pub flags: u8,
+    /// The sequence of what was copied.
+    pub seq: Seq,
 }
 
 impl Image {
@@ -255,7 +264,7 @@ impl Image {
     /// Key and value of a record.
     #[must_use]
     pub fn body(&self, segment: SegmentId, record: &FoundRecord) -> (&[u8], &[u8]) {
-        let start = record.offset.0 + RECORD_HEADER_BYTES;
+        let start = record.offset.0 + record.header.prefix_bytes();
         let end = record.offset.0 + record.header.record_bytes();
         self.segment(segment)[start as usize..end as usize]
             .split_at(usize::from(record.header.key_bytes))
@@ -269,21 +278,32 @@ impl Image {
         boot: Boot,
         group: &NewGroup<'_>,
     ) -> u32 {
+        self.put_copies(header, start, boot, (group, &[]))
+    }
+
+    /// Encodes a group whose first records are copies.
+    pub fn put_copies(
+        &mut self,
+        header: &SegmentHeader,
+        start: u32,
+        boot: Boot,
+        (group, copies): (&NewGroup<'_>, &[Copied]),
+    ) -> u32 {
         let seed_boot = if group.kind == GroupKind::Resume { Boot(0) } else { boot };
         let seeds = self.seeds(header, seed_boot);
         let head = GroupHeader { kind: group.kind, first_seq: group.first_seq };
         let mut bytes = head.encode(Offset(start), &seeds, &SUMS).to_vec();
         for (index, (kind, key, value)) in group.records.iter().enumerate() {
-            let place = (Offset(start + bytes.len() as u32), Seq(group.first_seq.0 + index as u64));
+            let own = Copied { flags: 0, seq: Seq(group.first_seq.0 + index as u64) };
+            let Copied { flags, seq } = copies.get(index).copied().unwrap_or(own);
             let inner = (SUMS.crc32c)((SUMS.crc32c)(0, key), value);
             let sizes = (key.len() as u16, value.len() as u32);
-            let head = record::encode_header(
-                &RecordShape::plain(*kind, sizes, inner),
-                place,
-                seeds.record,
-                &SUMS,
-            );
-            bytes.extend_from_slice(&head);
+            let shape = RecordShape { flags, ..RecordShape::plain(*kind, sizes, inner) };
+            let place = (Offset(start + bytes.len() as u32), seq);
+            bytes.extend_from_slice(&record::encode_header(&shape, place, seeds.record, &SUMS));
+            if flags & FLAG_EXPLICIT_SEQ != 0 {
+                bytes.extend_from_slice(&seq.0.to_le_bytes());
+            }
             bytes.extend_from_slice(key);
             bytes.extend_from_slice(value);
             bytes.resize(round_up(bytes.len() as u32, self.layout.align) as usize, 0);
@@ -336,7 +356,7 @@ impl Image {
         let seeds = self.seeds(header, boot);
         let bytes = self.segment_mut(header.segment);
         let from = start as usize;
-        let first_seq = emberkv_core::format::bytes::u64_at(bytes, from + 8);
+        let first_seq = u64_at(bytes, from + 8);
         if let Some(kind) = GroupKind::from_byte(kind) {
             let head = GroupHeader { kind, first_seq: Seq(first_seq) };
             bytes[from..from + GROUP_HEADER_BYTES as usize].copy_from_slice(&head.encode(
@@ -362,8 +382,14 @@ impl Image {
             if end > data_end {
                 return;
             }
-            let inner = (SUMS.crc32c)(0, &bytes[here + 12..end as usize]);
-            let place = (Offset(at), Seq(first_seq.wrapping_add(index)));
+            let body = here + record.prefix_bytes() as usize;
+            let inner = (SUMS.crc32c)(0, &bytes[body..end as usize]);
+            let seq = if record.flags & FLAG_EXPLICIT_SEQ != 0 {
+                u64_at(bytes, here + RECORD_HEADER_BYTES as usize)
+            } else {
+                first_seq.wrapping_add(index)
+            };
+            let place = (Offset(at), Seq(seq));
             let sum = record::checksum(&bytes[here..here + 8], place, inner, seeds.record, &SUMS);
             bytes[here + 8..here + 12].copy_from_slice(&sum.to_le_bytes());
             at = round_up(end, align);

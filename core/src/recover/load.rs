@@ -162,12 +162,12 @@ impl Engine<'_> {
     /// A record of the newest segment says that another one is free: all that was alive in it stands before.
     fn note_freed(&mut self, freed: &Announcement) {
         let (segment, newest) = (freed.segment, self.ordered(0));
-        // Whatever incarnation is thought to be there: none was opened since, or that would be the newest. What was opened and
-        // did not count may have replaced the header of the one that is meant.
-        if self.segments.exists(segment)
-            && segment != newest
-            && (self.segments.is_missing(segment) || self.segments.open_seq(segment).is_some())
-        {
+        if !self.segments.exists(segment) || segment == newest {
+            return;
+        }
+        // Whatever incarnation is thought to be there: none was opened since, or that would be the newest. The first
+        // segment's header, for one, is assumed where an erase took it.
+        if self.segments.is_missing(segment) || self.segments.open_seq(segment).is_some() {
             self.recovery.passed_over += 1;
             self.segments.release(segment);
         }
@@ -185,6 +185,13 @@ impl Engine<'_> {
             })
         };
         let mark = ready!(self.poll_header(HeaderPlace::Mark(segment, open_seq))?);
+        if let (Some(mark), Some(newest)) = (mark, self.recovery.newest.header)
+            && (mark.segment, mark.open_seq) == (newest.segment, newest.open_seq)
+            && mark.cut != newest.cut
+        {
+            // No store wrote two copies of a header that differ; the head would be marked in the wrong place.
+            return Err(self.corrupted(newest.segment, Offset(0), Damage::SegmentHeader));
+        }
         if let Some(cut) = of_this(mark) {
             return Ok(Poll::Ready(cut));
         }

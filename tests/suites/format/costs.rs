@@ -3,13 +3,13 @@
 use emberkv_core::format::bytes::round_up;
 use emberkv_core::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupKind};
 use emberkv_core::format::hint::HINT_BYTES;
-use emberkv_core::format::record::{RECORD_HEADER_BYTES, RecordKind};
+use emberkv_core::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordKind};
 use emberkv_core::types::SegmentId;
 use emberkv_core::{BlockDevice as _, Config, Hints, Store, required_bytes};
 use emberkv_memory::{MemoryDevice, Rules};
 use emberkv_tests::image::Image;
 
-use super::document::tables;
+use super::document::{says, tables};
 
 fn key(index: u32) -> [u8; 16] {
     let mut key = *b"key-000000000000";
@@ -36,6 +36,7 @@ fn overheads_are_as_documented() {
     let expected = [
         ("record header", RECORD_HEADER_BYTES),
         ("group header and trailer", GROUP_HEADER_BYTES + GROUP_TRAILER_BYTES),
+        ("explicit sequence", EXPLICIT_SEQ_BYTES),
         ("hint", HINT_BYTES as u32),
         ("hint of a place", HINT_BYTES as u32),
         (
@@ -50,6 +51,21 @@ fn overheads_are_as_documented() {
     let expected: Vec<(String, u32)> =
         expected.iter().map(|&(name, bytes)| (name.to_owned(), bytes)).collect();
     assert_eq!(documented, expected);
+}
+
+#[test]
+fn keeping_a_record_costs_what_the_document_says() {
+    assert!(says("keeping a record costs aligned(record) + 8 bytes, with hints 26 more;"));
+    for (hints, extra) in [(Hints::Omit, 8), (Hints::Write, 8 + 13 + 13)] {
+        let config = config(1 << 16, hints);
+        let device = device(512, 8 << 20);
+        let mut arena = vec![0; required_bytes(&config, &device.geometry())];
+        let mut store = Store::format(device, &mut arena, &config).expect("format works");
+        for index in 0..10 {
+            store.put(&key(index), &VALUE).expect("there is room");
+        }
+        assert_eq!(store.stats().live_cost, 10 * (12 + 16 + 100 + extra), "{hints:?}");
+    }
 }
 
 /// Bytes that one commit of `count` records writes to a device of this unit, and those of its group.

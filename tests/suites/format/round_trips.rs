@@ -16,12 +16,15 @@ use emberkv_core::types::{Boot, EntryKind, Fingerprint, Offset, SegmentId, Seq};
 use emberkv_tests::image::{Image, NewGroup};
 use proptest::prelude::*;
 
-use super::structures::{block, header};
+use super::samples::{block, header};
 
 const SUMS: Checksums = Checksums::PORTABLE;
 
 /// Calls `decode` with every single-bit flip of `bytes`; none may pass.
-fn no_flip_passes<T: std::fmt::Debug>(bytes: &[u8], decode: impl Fn(&[u8]) -> Option<T>) {
+pub(crate) fn no_flip_passes<T: std::fmt::Debug>(
+    bytes: &[u8],
+    decode: impl Fn(&[u8]) -> Option<T>,
+) {
     assert!(decode(bytes).is_some(), "without a flip it passes");
     let mut flipped = bytes.to_vec();
     for bit in 0..bytes.len() * 8 {
@@ -230,7 +233,7 @@ proptest! {
 }
 
 /// An image of nothing but a superblock, to write groups into.
-fn empty_image() -> Image {
+pub(crate) fn empty_image() -> Image {
     let block = Superblock { segment_bytes: 1 << 13, commit_unit: 512, align_shift: 2, ..block() };
     let block =
         Superblock { data_offset: 0x2000, record_bytes_max: 1024, segments_max: 8, ..block };
