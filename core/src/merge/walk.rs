@@ -69,7 +69,10 @@ impl Walk {
 
 impl Engine<'_> {
     /// A walk from a segment's start.
-    pub(crate) fn new_walk(&self, segment: SegmentId) -> Walk {
+    pub(crate) fn new_walk(&mut self, segment: SegmentId) -> Walk {
+        // The appender's frame of the first page holds no header: that went to the device from another one.
+        self.release_record();
+        self.forget_slots(segment);
         Walk {
             segment,
             end: self.segments.used(segment),
