@@ -39,6 +39,6 @@ pub use error::{Corruption, Damage, Error};
 pub use format::checksum::Checksums;
 pub use memory::required_bytes;
 pub use merge::MergeNeed;
-pub use stats::Stats;
+pub use stats::{SegmentStats, Stats};
 pub use store::{Batch, Blocking, Store, StreamError, ValueReader};
 pub use types::Seq;

@@ -38,6 +38,8 @@ pub(crate) struct Segments<'m> {
     pub(crate) cost: RecordCost,
     count: u32,
     free: u32,
+    /// Fewest free segments of this session.
+    free_min: u32,
     lost: u32,
     next: u32,
     live_total: u64,
@@ -47,7 +49,7 @@ impl<'m> Segments<'m> {
     /// Takes zeroed words, as many as the store may ever have segments; `count` exist now.
     pub(crate) fn new(words: &'m mut [[u64; 2]], count: u32, cost: RecordCost) -> Self {
         assert!(count as usize <= words.len(), "the table holds every segment that may exist");
-        Self { words, cost, count, free: count, lost: 0, next: 0, live_total: 0 }
+        Self { words, cost, count, free: count, free_min: count, lost: 0, next: 0, live_total: 0 }
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -56,6 +58,16 @@ impl<'m> Segments<'m> {
 
     pub(crate) fn free(&self) -> u32 {
         self.free
+    }
+
+    /// The fewest that were free at any moment since [`begin_session`](Self::begin_session).
+    pub(crate) fn free_min(&self) -> u32 {
+        self.free_min
+    }
+
+    /// From here on segments are opened by appends, not by what recovery finds.
+    pub(crate) fn begin_session(&mut self) {
+        self.free_min = self.free;
     }
 
     /// Segments that hold nothing and give no room back: they failed, or are damaged.
@@ -93,6 +105,7 @@ impl<'m> Segments<'m> {
         let word = &mut self.words[segment.0 as usize];
         self.free -= u32::from(word[0] == 0);
         *word = [open_seq.0, 0];
+        self.free_min = self.free_min.min(self.free);
         self.next = segment.0 + 1;
     }
 
@@ -114,6 +127,7 @@ impl<'m> Segments<'m> {
     pub(crate) fn set_bad(&mut self, segment: SegmentId) {
         let word = &mut self.words[segment.0 as usize];
         self.free -= u32::from(word[0] == 0);
+        self.free_min = self.free_min.min(self.free);
         self.lost += u32::from(word[0] != BAD);
         word[0] = BAD;
     }

@@ -82,6 +82,12 @@ impl Engine<'_> {
         u64::from(self.limits.live_max) * u64::from(count.saturating_sub(taken))
     }
 
+    /// Fewest bytes that the merge of a victim gives back; 0 where nothing is merged.
+    pub(crate) fn merge_gain_min(&self) -> u32 {
+        let limits = &self.limits;
+        if limits.allow_merges() { limits.payload - limits.pad - limits.live_max } else { 0 }
+    }
+
     /// Sealed segments that may be merged.
     fn candidates(&self) -> impl Iterator<Item = SegmentId> + '_ {
         let announced = self.merger.announced.map(|(segment, _)| segment);

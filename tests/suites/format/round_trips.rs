@@ -80,10 +80,8 @@ fn superblocks() -> impl Strategy<Value = Superblock> {
 
 fn hints() -> impl Strategy<Value = Hint> {
     prop_oneof![
-        (any::<u32>(), any::<u64>()).prop_map(|(offset, seq)| Hint::Place {
-            before: Offset(offset),
-            seq: Seq(seq)
-        }),
+        (any::<u32>(), any::<u64>())
+            .prop_map(|(offset, seq)| Hint::Place { before: Offset(offset), seq: Seq(seq) }),
         (any::<u16>(), any::<u64>(), 0_u32..1 << 20, 0_u8..4).prop_map(
             |(shard, position, record_bytes, kind)| Hint::Record {
                 fingerprint: Fingerprint { shard, position },
