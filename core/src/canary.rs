@@ -53,6 +53,8 @@ pub enum Canary {
     DropTombstone,
     /// A copy takes a new sequence.
     MergeBumpsSeq,
+    /// The copy of an old version does not say that it is one.
+    NoOldFlag,
     /// What an earlier use left in the footer and mark slots of a segment stays there.
     StaleFooter,
 }
@@ -92,6 +94,7 @@ impl Canary {
             Self::FreeTargetTooSmall => "FreeTargetTooSmall",
             Self::DropTombstone => "DropTombstone",
             Self::MergeBumpsSeq => "MergeBumpsSeq",
+            Self::NoOldFlag => "NoOldFlag",
             Self::StaleFooter => "StaleFooter",
         }
     }
@@ -122,6 +125,7 @@ impl Canary {
         Self::FreeTargetTooSmall,
         Self::DropTombstone,
         Self::MergeBumpsSeq,
+        Self::NoOldFlag,
         Self::StaleFooter,
     ];
 }

@@ -27,6 +27,12 @@ pub struct Config {
     pub live_percent: u8,
     /// When appends pay for merges.
     pub pacing: Pacing,
+    /// Most snapshots at once; those of one sequence count once for each 32.
+    pub snapshots_max: u16,
+    /// Most old versions that are kept for snapshots, 52 bytes each.
+    pub versions_max: u32,
+    /// What happens when one more would have to be kept.
+    pub snapshot_pressure: SnapshotPressure,
     /// Whether this open may write.
     pub access: Access,
     /// What the arena holds when it is given.
@@ -45,6 +51,15 @@ pub enum Hints {
     Write,
     /// Open by scanning: for small devices.
     Omit,
+}
+
+/// What happens when a version must be kept for a snapshot and the version table is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotPressure {
+    /// The write that replaces it is refused.
+    Refuse,
+    /// The oldest snapshot expires: its readers get an error.
+    ExpireOldest,
 }
 
 /// When appends pay for merges.
@@ -99,6 +114,9 @@ impl Default for Config {
             hints: Hints::Write,
             live_percent: 75,
             pacing: Pacing::Incremental,
+            snapshots_max: 64,
+            versions_max: 1 << 14,
+            snapshot_pressure: SnapshotPressure::Refuse,
             access: Access::ReadWrite,
             arena: ArenaContent::Unknown,
             checksums: Checksums::PORTABLE,

@@ -155,7 +155,12 @@ pub trait BlockDevice {
     /// Any kind; `Media` marks the range as bad.
     fn erase(&mut self, range: Range<u64>) -> Result<(), Self::Error>;
 
-    /// Hints that the bytes of `range` are not needed any more; their content is unspecified afterwards.
+    /// Hints that the bytes of `range` (aligned to `write_unit`) are not needed any more; their content is unspecified
+    /// afterwards, and may differ from read to read until they are written again.
+    ///
+    /// A discarded range is slow to write durably until it was rewritten once: a file system has to allocate it anew,
+    /// which costs writes of metadata and a second flush of the disk (about half the rate of durable writes on ext4) and
+    /// may fail with `Full`. Who needs the rate fills the range with zeros and flushes ahead of need.
     ///
     /// # Errors
     /// Any kind; the engine ignores them.

@@ -154,6 +154,20 @@ pub enum Error<E = DeviceErrorKind> {
         /// Entries that it holds.
         capacity: u64,
     },
+    /// No room to keep an old version for a snapshot. Nothing was written.
+    VersionsFull {
+        /// Versions that are kept at most.
+        capacity: u32,
+    },
+    /// No place for one more snapshot.
+    SnapshotsFull {
+        /// Snapshots at once.
+        capacity: u32,
+    },
+    /// This snapshot was given back before.
+    SnapshotGone,
+    /// This snapshot expired, because there was no room to keep what it sees.
+    SnapshotExpired,
     /// All frames of the buffer pool are in use.
     PoolExhausted,
     /// A write or flush failed before; only what was durable then can be read. Reopen the store.
@@ -187,6 +201,10 @@ impl<E> Error<E> {
             Self::BufferTooSmall { needed } => Error::BufferTooSmall { needed },
             Self::Full => Error::Full,
             Self::KeydirFull { capacity } => Error::KeydirFull { capacity },
+            Self::VersionsFull { capacity } => Error::VersionsFull { capacity },
+            Self::SnapshotsFull { capacity } => Error::SnapshotsFull { capacity },
+            Self::SnapshotGone => Error::SnapshotGone,
+            Self::SnapshotExpired => Error::SnapshotExpired,
             Self::PoolExhausted => Error::PoolExhausted,
             Self::Poisoned => Error::Poisoned,
             Self::ReadOnly => Error::ReadOnly,
@@ -238,6 +256,19 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::Full => f.write_str("the store is full"),
             Self::KeydirFull { capacity } => {
                 write!(f, "the keydir is full: it holds {capacity} keys")
+            }
+            Self::VersionsFull { capacity } => {
+                write!(
+                    f,
+                    "{capacity} old versions are kept for snapshots, and there is room for no more"
+                )
+            }
+            Self::SnapshotsFull { capacity } => {
+                write!(f, "{capacity} snapshots are held, and there is room for no more")
+            }
+            Self::SnapshotGone => f.write_str("the snapshot was given back before"),
+            Self::SnapshotExpired => {
+                f.write_str("the snapshot expired: there was no room to keep what it sees")
             }
             Self::PoolExhausted => f.write_str("all frames of the buffer pool are in use"),
             Self::Poisoned => f.write_str("an earlier write or flush failed: reopen the store"),

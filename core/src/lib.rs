@@ -29,7 +29,7 @@ pub mod stats;
 pub mod types;
 
 pub use async_store::{AsyncStore, ValueCursor};
-pub use config::{Access, ArenaContent, Config, Hints, Pacing};
+pub use config::{Access, ArenaContent, Config, Hints, Pacing, SnapshotPressure};
 pub use device::{
     AsyncBlockDevice, BlockDevice, Caps, DeviceError, DeviceErrorKind, Durability, Geometry,
     GeometryError,
@@ -39,6 +39,7 @@ pub use error::{Corruption, Damage, Error};
 pub use format::checksum::Checksums;
 pub use memory::required_bytes;
 pub use merge::MergeNeed;
+pub use snapshot::SnapshotId;
 pub use stats::{SegmentStats, Stats};
 pub use store::{Batch, Blocking, Store, StreamError, ValueReader};
 pub use types::Seq;

@@ -9,6 +9,7 @@ use crate::format::layout::Layout;
 use crate::format::superblock::{ALIGN_SHIFT_MAX, Superblock};
 use crate::keydir::{ShardMeta, Slot, shards_for, slots_for};
 use crate::pool::PageTable;
+use crate::snapshot::{Hook, SnapshotSlot, VersionSlot, buckets_for, hooks_for};
 
 /// Everything that the engine keeps in memory beyond its own struct. All of it is zero but the frames.
 #[derive(Debug)]
@@ -31,6 +32,14 @@ pub struct Memory<'m> {
     pub order: &'m mut [u32],
     /// Hints of the open segment.
     pub hints: &'m mut [u8],
+    /// Snapshots.
+    pub snapshots: &'m mut [SnapshotSlot],
+    /// Old versions.
+    pub versions: &'m mut [VersionSlot],
+    /// Where each key's versions begin.
+    pub version_buckets: &'m mut [u32],
+    /// Where each snapshot's versions begin.
+    pub version_hooks: &'m mut [Hook],
 }
 
 /// How much of everything a configuration needs.
@@ -42,11 +51,15 @@ struct Sizes {
     shards: usize,
     segments: usize,
     hint_bytes: usize,
+    snapshots: usize,
+    versions: usize,
+    buckets: usize,
+    hooks: usize,
     align: usize,
 }
 
-/// Bytes for the alignment of each of the nine parts.
-const SLACK: usize = 9 * 16;
+/// Bytes for the alignment of each of the thirteen parts.
+const SLACK: usize = 13 * 16;
 
 impl Sizes {
     fn new(config: &Config, buffer_align: u32, segments_max: u32, segment_bytes: u32) -> Self {
@@ -64,6 +77,10 @@ impl Sizes {
             shards: shards_for(config.keys_max),
             segments: segments_max as usize,
             hint_bytes,
+            snapshots: usize::from(config.snapshots_max),
+            versions: config.versions_max as usize,
+            buckets: buckets_for(config.versions_max),
+            hooks: hooks_for(config.snapshots_max),
             align: buffer_align.max(16) as usize,
         }
     }
@@ -75,6 +92,10 @@ impl Sizes {
             + self.shards * size_of::<ShardMeta>()
             + self.segments * (16 + 4)
             + self.hint_bytes
+            + self.snapshots * size_of::<SnapshotSlot>()
+            + self.versions * size_of::<VersionSlot>()
+            + self.buckets * 4
+            + self.hooks * size_of::<Hook>()
             + self.align
             + SLACK
     }
@@ -203,6 +224,11 @@ impl<'m> Memory<'m> {
             segments: take_zeroed(&mut rest, sizes.segments).ok_or(short)?,
             order: take_zeroed(&mut rest, sizes.segments).ok_or(short)?,
             hints: take_bytes(&mut rest, sizes.hint_bytes, 1).ok_or(short)?,
+            snapshots: take_zeroed(&mut rest, sizes.snapshots).ok_or(short)?,
+            // Not touched before they are needed.
+            versions: take(&mut rest, sizes.versions).ok_or(short)?,
+            version_buckets: take_zeroed(&mut rest, sizes.buckets).ok_or(short)?,
+            version_hooks: take_zeroed(&mut rest, sizes.hooks).ok_or(short)?,
         })
     }
 }

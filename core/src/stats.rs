@@ -48,6 +48,12 @@ pub struct Stats {
     pub seq: Seq,
     /// Everything up to here is durable.
     pub durable_seq: Seq,
+    /// Snapshots that are held.
+    pub snapshots: u32,
+    /// Old versions that are kept for them, or wait to be given back.
+    pub versions: u32,
+    /// The oldest sequence that a snapshot reads at.
+    pub watermark: Option<Seq>,
     /// Segments that this open took from hints.
     pub opened_by_hints: u32,
     /// Segments that this open scanned.

@@ -10,6 +10,7 @@ use crate::device::{AsyncBlockDevice, BlockDevice, Caps, Durability, Geometry};
 use crate::engine::{CheckSummary, Cursor};
 use crate::error::{Corruption, Error};
 use crate::merge::MergeNeed;
+use crate::snapshot::SnapshotId;
 use crate::stats::{SegmentStats, Stats};
 use crate::types::{EntryKind, SegmentId, Seq};
 
@@ -163,6 +164,62 @@ impl<'m, D: BlockDevice> Store<'m, D> {
             Some(Err(error)) => Err(no_device(error)),
             None => now(self.inner.get(key, buffer)),
         }
+    }
+
+    /// Takes a snapshot of everything that is visible now: what it sees does not change, whatever is written. It costs room
+    /// for one version of each key that is overwritten meanwhile. Snapshots do not outlive the session.
+    ///
+    /// # Errors
+    /// `SnapshotsFull`.
+    pub fn snapshot(&mut self) -> Result<SnapshotId, Error<D::Error>> {
+        self.inner.snapshot()
+    }
+
+    /// Gives a snapshot back: constant work now, the rest in small pieces with later writes.
+    ///
+    /// # Errors
+    /// `SnapshotGone` where it was given back before; `SnapshotExpired` where it did not last so long (it is given back now).
+    pub fn release(&mut self, snapshot: SnapshotId) -> Result<(), Error<D::Error>> {
+        self.inner.release(snapshot)
+    }
+
+    /// See [`AsyncStore::get_at`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get_at<'b>(
+        &mut self,
+        snapshot: SnapshotId,
+        key: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
+        now(self.inner.get_at(snapshot, key, buffer))
+    }
+
+    /// See [`AsyncStore::next_at`].
+    ///
+    /// # Errors
+    /// As there.
+    #[expect(clippy::type_complexity, reason = "a key and a value")]
+    pub fn next_at<'b>(
+        &mut self,
+        snapshot: SnapshotId,
+        cursor: &mut Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<(&'b [u8], &'b [u8])>, Error<D::Error>> {
+        now(self.inner.next_at(snapshot, cursor, buffer))
+    }
+
+    /// See [`AsyncStore::fold`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fold(
+        &mut self,
+        snapshot: SnapshotId,
+        each: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), Error<D::Error>> {
+        now(self.inner.fold(snapshot, each))
     }
 
     /// A reader of a key's value, of any size, in constant memory.

@@ -3,6 +3,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/block.rs"]
+mod block;
 #[path = "cli/full_disk.rs"]
 mod full_disk;
 #[path = "cli/kill.rs"]

@@ -323,6 +323,124 @@ fn a_full_disk_is_told_and_leaves_the_file_as_it_was() {
 }
 
 #[test]
+fn a_discarded_range_gives_its_space_back_and_can_be_used_again() {
+    let directory = directory();
+    let (path, mut device) = created(&directory);
+    if !device.caps().discard {
+        println!("SKIPPED: this file system punches no holes");
+        return;
+    }
+    let blocks = || fs::metadata(&path).expect("it exists").blocks() * 512;
+    for address in [0, 4096, MIB - 8192] {
+        device.write(address, &[&page(7)], Durability::Buffered).expect("inside");
+    }
+    device.flush().expect("a healthy disk");
+    let before = blocks();
+    device.discard(4096..MIB - 8192).expect("inside");
+    assert!(blocks() <= before - (MIB - 12288), "{} of {before} bytes are left", blocks());
+    assert_eq!(fs::metadata(&path).expect("it exists").len(), MIB);
+    let mut buffer = page(1);
+    for (address, fill) in [(0, 7), (4096, 0), (MIB / 2, 0), (MIB - 8192, 7)] {
+        device.read(address, &mut buffer).expect("inside");
+        assert!(buffer.iter().all(|&byte| byte == fill), "at {address}");
+    }
+    device.write(8192, &[&page(9)], Durability::Durable).expect("inside");
+    device.read(8192, &mut buffer).expect("inside");
+    assert_eq!(buffer[4095], 9);
+    device.discard(0..0).expect("nothing");
+    let error = device.discard(MIB - 4096..MIB + 4096).expect_err("beyond the end");
+    assert_eq!((error.kind(), error.operation), (DeviceErrorKind::OutOfBounds, Operation::Discard));
+    let error = device.discard(100..4096).expect_err("misaligned");
+    assert_eq!(error.kind(), DeviceErrorKind::Misaligned);
+    drop(device);
+    let mut reader = FileDevice::open(&path, Access::ReadOnly).expect("it exists");
+    assert!(!reader.caps().discard);
+    assert_eq!(reader.discard(0..4096).expect_err("read-only").kind(), DeviceErrorKind::ReadOnly);
+}
+
+#[test]
+fn opening_a_file_changes_neither_a_byte_nor_its_times() {
+    for place in [Path::new(env!("CARGO_TARGET_TMPDIR")), Path::new("/dev/shm")] {
+        let Ok(directory) = tempfile::tempdir_in(place) else {
+            println!("SKIPPED: nothing can be written to {}", place.display());
+            continue;
+        };
+        let path = directory.path().join("foreign");
+        // Not a whole number of sectors, of which none may be added.
+        fs::write(&path, vec![3; 1_000_001]).expect("written");
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let file = fs::File::options().write(true).open(&path).expect("it exists");
+        file.set_modified(long_ago).expect("ours");
+        drop(file);
+        let of = |path: &Path| {
+            let found = fs::metadata(path).expect("it exists");
+            (found.len(), found.blocks(), found.mtime(), found.ctime(), found.ctime_nsec())
+        };
+        let before = of(&path);
+        drop(FileDevice::open(&path, Access::ReadWrite).expect("nobody has it open"));
+        assert_eq!(of(&path), before);
+        assert_eq!(fs::read(&path).expect("readable"), vec![3; 1_000_001]);
+    }
+}
+
+/// Free bytes of the file system that a directory is on.
+fn free_bytes(directory: &Path) -> u64 {
+    let found = rustix::fs::statvfs(directory).expect("a directory");
+    found.f_bavail * found.f_frsize
+}
+
+/// A child that has been forked and has not executed its program yet holds copies of all
+/// descriptors. Here a second descriptor stands for that child: it keeps the file as a copy would.
+#[test]
+fn regression_a_failed_creation_gives_its_space_back_though_a_child_holds_the_file() {
+    let directory = directory();
+    let Some(mounted) = Mounted::new(directory.path(), "tmpfs", "size=4m") else {
+        println!("SKIPPED: mounting a small tmpfs is not allowed here");
+        return;
+    };
+    let path = directory.path().join("store");
+    let free = free_bytes(directory.path());
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let held = std::thread::scope(|scope| {
+        let holder = scope.spawn(|| hold_a_half_made_file(directory.path(), &stop));
+        // A creation may fail before the holder has seen its file.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !holder.is_finished() && Instant::now() < deadline {
+            let error = FileDevice::create(&path, &options(64 * MIB)).expect_err("too much");
+            assert_eq!(error.kind(), DeviceErrorKind::Full);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        holder.join().expect("the holder ends").expect("the holder has met a file being made")
+    });
+    assert_eq!(held.metadata().expect("it is open").nlink(), 0, "its name is gone");
+    assert_eq!(free_bytes(directory.path()), free, "its space is not");
+    let options = Options { capacity: 2 * MIB, capacity_max: 64 * MIB, io: IoMode::Direct };
+    let mut device = FileDevice::create(&path, &options).expect("there is room");
+    let free = free_bytes(directory.path());
+    let copy = fs::File::open(&path).expect("it exists");
+    assert_eq!(device.grow(16 * MIB).expect_err("too much").kind(), DeviceErrorKind::Full);
+    assert_eq!(free_bytes(directory.path()), free, "what it grew by is not free");
+    drop((held, copy, device, mounted));
+}
+
+/// Opens the first file under way that is seen to have content.
+fn hold_a_half_made_file(
+    directory: &Path,
+    stop: &std::sync::atomic::AtomicBool,
+) -> Option<fs::File> {
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        for name in names(directory) {
+            if let Ok(file) = fs::File::open(directory.join(name))
+                && file.metadata().is_ok_and(|found| found.len() > 0)
+            {
+                return Some(file);
+            }
+        }
+    }
+    None
+}
+
+#[test]
 fn a_file_system_that_refuses_direct_io_gets_buffered_io() {
     let directory = directory();
     let Some(mounted) = Mounted::new(directory.path(), "ramfs", "mode=700") else {
@@ -416,7 +534,8 @@ fn regression_a_dropped_device_can_be_opened_while_children_are_started() {
     let directory = directory();
     let path = directory.path().join("store");
     drop(FileDevice::open_or_create(&path, &options(MIB)).expect("made"));
-    // A child that has been forked and has not executed its program yet holds copies of all descriptors, and their locks.
+    // A child that has been forked and has not executed its program yet holds copies of all
+    // descriptors, and their locks.
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -1,20 +1,19 @@
 //! The open file as a device.
 
 use core::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use emberkv_core::{Access, BlockDevice, Caps, Durability, Geometry};
-use rustix::fs::{FlockOperation, fdatasync, flock, fstat, fsync, ftruncate};
-use rustix::io::{Errno, ReadWriteFlags, preadv, pwritev, pwritev2};
+use rustix::fs::{
+    FallocateFlags, FlockOperation, fallocate, flock, fstat, fstatfs, fsync, ftruncate,
+};
+use rustix::io::Errno;
 
+use crate::descriptor::{Descriptor, write_zeros};
 use crate::error::{At, FileError, Operation, Reason};
-use crate::io_mode::{ALIGN_MAX, Alignment, IoMode};
-use crate::transfer::{read_all, write_all};
-
-/// Most bytes of one transfer: larger ones are no faster on any disk measured.
-const TRANSFER_BYTES: u32 = 1 << 20;
+use crate::io_mode::{Alignment, IoMode};
 
 /// What an interrupted write may destroy: the physical sector of the disks of today.
 const SECTOR_PHYSICAL: u32 = 4096;
@@ -24,19 +23,24 @@ const SECTOR_PHYSICAL: u32 = 4096;
 /// Dropping it closes the file, which lifts the lock. Nothing is flushed then.
 #[derive(Debug)]
 pub struct FileDevice {
-    file: OwnedFd,
-    path: Arc<Path>,
-    access: Access,
+    descriptor: Descriptor,
     mode: IoMode,
-    geometry: Geometry,
+    discard: Discard,
+}
+
+/// Whether the file system can take the space of a range back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Discard {
+    Works,
+    Refused,
 }
 
 impl Drop for FileDevice {
-    /// Gives the lock back at once: a child that another thread is just starting may hold a copy of the descriptor until
-    /// it executes its program, and the lock lives as long as any copy does.
+    /// Gives the lock back at once: a child that another thread is just starting may hold a copy of
+    /// the descriptor until it executes its program, and the lock lives as long as any copy does.
     fn drop(&mut self) {
         // Where this fails the lock goes with the last descriptor.
-        let _ = flock(&self.file, FlockOperation::Unlock);
+        let _ = flock(&self.descriptor, FlockOperation::Unlock);
     }
 }
 
@@ -60,10 +64,14 @@ impl FileDevice {
             erase_unit: unit,
             tear_unit: unit,
             buffer_align: alignment.memory,
-            max_transfer: TRANSFER_BYTES,
+            max_transfer: Descriptor::TRANSFER_BYTES,
         };
-        debug_assert_eq!(geometry.validate(), Ok(()));
-        Self { file, path, access, mode: alignment.mode, geometry }
+        let discard = match access {
+            Access::ReadWrite => discard_of(file.as_fd()),
+            Access::ReadOnly => Discard::Refused,
+        };
+        let descriptor = Descriptor::new(file, path, access, geometry);
+        Self { descriptor, mode: alignment.mode, discard }
     }
 
     /// Whether the page cache lies between this device and the disk.
@@ -75,103 +83,33 @@ impl FileDevice {
     /// The path that the file was opened by. It may have another name by now.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.descriptor.path()
     }
 
     /// What this device was opened for.
     #[must_use]
     pub fn access(&self) -> Access {
-        self.access
+        self.descriptor.access()
     }
 
-    fn place(&self, address: u64, bytes: u64, unit: u32) -> Result<(), Reason> {
-        if !(address | bytes).is_multiple_of(u64::from(unit)) {
-            return Err(Reason::Misaligned { address, bytes, unit });
-        }
-        let capacity = self.geometry.capacity;
-        if address.checked_add(bytes).is_none_or(|end| end > capacity) {
-            return Err(Reason::OutOfBounds { address, bytes, capacity });
-        }
-        Ok(())
-    }
-
-    /// Checks one buffer, so that the kernel's `EINVAL` never has to be interpreted.
-    fn aligned(&self, buffer: &[u8]) -> Result<(), Reason> {
-        let align = self.geometry.buffer_align;
-        if buffer.is_empty() || buffer.as_ptr().addr().is_multiple_of(align as usize) {
-            return Ok(());
-        }
-        Err(Reason::BufferMisaligned { align })
-    }
-
-    fn transfer(&self, bytes: u64) -> Result<(), Reason> {
-        let max = self.geometry.max_transfer;
-        if bytes > u64::from(max) { Err(Reason::TransferTooLong { bytes, max }) } else { Ok(()) }
-    }
-
-    fn writable(&self) -> Result<(), Reason> {
-        match self.access {
-            Access::ReadWrite => Ok(()),
-            Access::ReadOnly => Err(Reason::ReadOnly),
-        }
-    }
-
-    fn read_checked(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), Reason> {
-        let bytes = buffer.len() as u64;
-        self.place(address, bytes, self.geometry.read_unit)?;
-        self.transfer(bytes)?;
-        self.aligned(buffer)?;
-        read_all(address, buffer, self.geometry.read_unit, |slices, at| {
-            preadv(&self.file, slices, at)
-        })
-    }
-
-    fn write_checked(
-        &mut self,
-        address: u64,
-        slices: &[&[u8]],
-        durability: Durability,
-    ) -> Result<(), Reason> {
-        let unit = self.geometry.write_unit;
-        self.writable()?;
-        let mut bytes = 0;
-        for slice in slices {
-            let length = slice.len() as u64;
-            if !length.is_multiple_of(u64::from(unit)) {
-                return Err(Reason::Misaligned {
-                    address: address.saturating_add(bytes),
-                    bytes: length,
-                    unit,
-                });
-            }
-            self.aligned(slice)?;
-            bytes += length;
-        }
-        self.place(address, bytes, unit)?;
-        self.transfer(bytes)?;
-        match durability {
-            Durability::Buffered => {
-                write_all(address, slices, unit, |slices, at| pwritev(&self.file, slices, at))
-            }
-            Durability::Durable => write_all(address, slices, unit, |slices, at| {
-                pwritev2(&self.file, slices, at, ReadWriteFlags::DSYNC)
-            }),
-        }
-    }
-
-    fn flush_checked(&mut self) -> Result<(), Reason> {
-        fdatasync(&self.file)?;
+    fn flush_checked(&self) -> Result<(), FileError> {
+        self.descriptor.flush()?;
         // A write behind the new end of a file that was cut would succeed, with a hole before it.
         // Asking once a flush costs nothing beside the flush.
-        if size(&self.file)? < self.geometry.capacity {
-            return Err(Reason::Shrunk);
-        }
-        Ok(())
+        let found = size(self.descriptor.as_fd()).map_err(Reason::from);
+        let whole = found.and_then(|bytes| {
+            if bytes < self.descriptor.geometry().capacity {
+                return Err(Reason::Shrunk);
+            }
+            Ok(())
+        });
+        whole.at(Operation::Flush, self.descriptor.path())
     }
 
     fn grow_checked(&mut self, capacity: u64) -> Result<(), Reason> {
-        self.writable()?;
-        let Geometry { capacity: old, capacity_max, erase_unit, .. } = self.geometry;
+        self.descriptor.writable()?;
+        let geometry = self.descriptor.geometry();
+        let Geometry { capacity: old, capacity_max, erase_unit, .. } = geometry;
         if capacity > capacity_max {
             let bytes = capacity - old;
             return Err(Reason::OutOfBounds { address: old, bytes, capacity: capacity_max });
@@ -181,55 +119,53 @@ impl FileDevice {
         if new <= old {
             return Ok(());
         }
-        let grown = write_zeros(&self.file, old..new).and_then(|()| Ok(fsync(&self.file)?));
+        let file = self.descriptor.as_fd();
+        let grown = write_zeros(file, old..new, erase_unit).and_then(|()| Ok(fsync(file)?));
         match grown {
-            Ok(()) => self.geometry.capacity = new,
+            Ok(()) => self.descriptor.set_geometry(Geometry { capacity: new, ..geometry }),
             // The space goes back to the file system. If even that fails the file is longer than
             // its capacity, which does no harm: the next owner may use what is there.
-            Err(_) => drop(ftruncate(&self.file, old)),
+            Err(_) => drop(ftruncate(file, old)),
         }
         grown
     }
 }
 
 /// The bytes of an open file.
-pub(crate) fn size(file: &OwnedFd) -> Result<u64, Errno> {
+pub(crate) fn size(file: BorrowedFd<'_>) -> Result<u64, Errno> {
     Ok(u64::try_from(fstat(file)?.st_size).unwrap_or(0))
 }
 
-/// Zeros that direct I/O takes. A static: growing needs no memory.
-#[repr(align(4096))]
-struct Zeros([u8; 64 << 10]);
+/// The pages of a range back to the file system, the size of the file as it is.
+const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);
 
-static ZEROS: Zeros = Zeros([0; 64 << 10]);
+/// File systems that punch holes. Trying it, even behind the end of a file, would change the times
+/// of a file that may be somebody else's.
+const PUNCHING: [u64; 9] = [
+    0xEF53,      // ext4, and ext2 and ext3 by its driver
+    0x5846_5342, // XFS
+    0x9123_683E, // btrfs
+    0xF2F5_2010, // F2FS
+    0xCA45_1A4E, // bcachefs
+    0x2FC1_2FC1, // ZFS
+    0x0102_1994, // tmpfs
+    0x0116_1970, // GFS2
+    0x7461_636F, // OCFS2
+];
 
-const _: () = assert!(align_of::<Zeros>() >= ALIGN_MAX as usize);
-
-/// Fills a range, aligned to [`ALIGN_MAX`], with zeros in transfers of full size: 16 times the same
-/// slice.
-pub(crate) fn write_zeros(file: &OwnedFd, range: Range<u64>) -> Result<(), Reason> {
-    let mut at = range.start;
-    while at < range.end {
-        let bytes = u64::from(TRANSFER_BYTES).min(range.end - at);
-        let (count, rest) = (bytes as usize / ZEROS.0.len(), bytes as usize % ZEROS.0.len());
-        let mut slices: [&[u8]; TRANSFER_BYTES as usize / size_of::<Zeros>()] = [&ZEROS.0; _];
-        let slices = if rest == 0 {
-            &slices[..count]
-        } else {
-            slices[count] = &ZEROS.0[..rest];
-            &slices[..=count]
-        };
-        write_all(at, slices, ALIGN_MAX, |slices, at| pwritev(file, slices, at))?;
-        at += bytes;
+fn discard_of(file: BorrowedFd<'_>) -> Discard {
+    match fstatfs(file) {
+        // The type is a number of 32 bits that some machines extend by its sign.
+        Ok(found) if PUNCHING.contains(&(found.f_type as u64 & 0xFFFF_FFFF)) => Discard::Works,
+        _ => Discard::Refused,
     }
-    Ok(())
 }
 
 impl BlockDevice for FileDevice {
     type Error = FileError;
 
     fn geometry(&self) -> Geometry {
-        self.geometry
+        self.descriptor.geometry()
     }
 
     fn caps(&self) -> Caps {
@@ -237,13 +173,13 @@ impl BlockDevice for FileDevice {
             needs_erase: false,
             erased: None,
             ordered: false,
-            discard: false,
+            discard: self.discard == Discard::Works,
             durable_write: true,
         }
     }
 
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), FileError> {
-        self.read_checked(address, buffer).at(Operation::Read, &self.path)
+        self.descriptor.read(address, buffer)
     }
 
     fn write(
@@ -252,19 +188,33 @@ impl BlockDevice for FileDevice {
         slices: &[&[u8]],
         durability: Durability,
     ) -> Result<(), FileError> {
-        self.write_checked(address, slices, durability).at(Operation::Write, &self.path)
+        self.descriptor.write(address, slices, durability)
     }
 
     fn erase(&mut self, range: Range<u64>) -> Result<(), FileError> {
-        let bytes = range.end.saturating_sub(range.start);
-        self.place(range.start, bytes, self.geometry.erase_unit).at(Operation::Erase, &self.path)
+        self.descriptor.erase(&range)
+    }
+
+    /// Gives the space of the range back to the file system; it reads as zeros from then on.
+    /// Writing there again allocates blocks, so the first durable write of each costs about twice
+    /// as much as one into space that was written before, and can fail for want of room.
+    fn discard(&mut self, range: Range<u64>) -> Result<(), FileError> {
+        self.descriptor.may_discard(&range)?;
+        if self.discard == Discard::Refused || range.is_empty() {
+            return Ok(());
+        }
+        match fallocate(&self.descriptor, PUNCH, range.start, range.end - range.start) {
+            // An old form of one of these file systems: a hint that is not taken.
+            Err(Errno::OPNOTSUPP) => Ok(()),
+            other => other.at(Operation::Discard, self.descriptor.path()),
+        }
     }
 
     fn flush(&mut self) -> Result<(), FileError> {
-        self.flush_checked().at(Operation::Flush, &self.path)
+        self.flush_checked()
     }
 
     fn grow(&mut self, capacity: u64) -> Result<(), FileError> {
-        self.grow_checked(capacity).at(Operation::Grow, &self.path)
+        self.grow_checked(capacity).at(Operation::Grow, self.descriptor.path())
     }
 }

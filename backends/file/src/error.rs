@@ -1,4 +1,5 @@
-//! What can go wrong with a file: which operation, on which path, why, and what to do about it.
+//! What can go wrong with a file or a block device: which operation, on which path, why, and what
+//! to do about it.
 
 use core::fmt;
 use std::io;
@@ -22,6 +23,8 @@ pub enum Operation {
     Write,
     /// Erasing, which a file does not need; its range is checked all the same.
     Erase,
+    /// Giving space back.
+    Discard,
     /// Making writes durable.
     Flush,
     /// Growing.
@@ -42,9 +45,14 @@ pub enum Reason {
     Symlink,
     /// The path is not a regular file: a directory, a pipe, a device.
     NotAFile,
-    /// The file was opened for reading only.
+    /// The path is not a block device: a file, a directory, a pipe, a character device.
+    NotABlockDevice,
+    /// The block device is held: mounted, part of a volume or an array, used for swap, or open in
+    /// another process or another part of this one. The kernel does not tell which.
+    InUse,
+    /// It was opened for reading only.
     ReadOnly,
-    /// The file is shorter than it was when it was opened.
+    /// It is shorter than it was when it was opened.
     Shrunk,
     /// The operating system transferred nothing, several times, and gave no error.
     NoProgress,
@@ -81,19 +89,26 @@ pub enum Reason {
     },
 }
 
-/// An error of a [`FileDevice`](crate::FileDevice).
+/// An error of a [`FileDevice`](crate::FileDevice) or another device over a
+/// [`Descriptor`](crate::Descriptor).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileError {
     /// What was being done.
     pub operation: Operation,
-    /// The file.
+    /// The file or block device.
     pub path: Arc<Path>,
     /// Why it failed.
     pub reason: Reason,
 }
 
 impl FileError {
+    /// An error of a device on `path`.
+    #[must_use]
+    pub fn new(operation: Operation, path: Arc<Path>, reason: impl Into<Reason>) -> Self {
+        Self { operation, path, reason: reason.into() }
+    }
+
     /// The number of the operating system's error, if it was one.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
@@ -120,6 +135,8 @@ impl DeviceError for FileError {
             | Reason::Exists
             | Reason::Symlink
             | Reason::NotAFile
+            | Reason::NotABlockDevice
+            | Reason::InUse
             | Reason::NoProgress => DeviceErrorKind::Other,
         }
     }
@@ -152,6 +169,7 @@ impl fmt::Display for Operation {
             Self::Read => "read",
             Self::Write => "write",
             Self::Erase => "erase",
+            Self::Discard => "discard",
             Self::Flush => "make durable",
             Self::Grow => "grow",
         })
@@ -170,6 +188,12 @@ impl fmt::Display for FileError {
             Reason::Exists => f.write_str("exists already: choose another name or remove it first"),
             Reason::Symlink => f.write_str("is a symbolic link: name the file that it points to"),
             Reason::NotAFile => f.write_str("is not a regular file: name a file"),
+            Reason::NotABlockDevice => {
+                f.write_str("is not a block device: name a disk or a partition")
+            }
+            Reason::InUse => f.write_str(
+                "in use, or mounted: close it, unmount it or take it out of its array first",
+            ),
             Reason::ReadOnly => f.write_str("is open for reading only: open it for writing"),
             Reason::Shrunk => f.write_str(
                 "is shorter than when it was opened: something has cut it; restore it from a copy",
@@ -184,7 +208,7 @@ impl fmt::Display for FileError {
                 write!(f, "the buffer in memory must be aligned to {align}: take an AlignedBuffer")
             }
             Reason::OutOfBounds { address, bytes, capacity } => {
-                write!(f, "{bytes} bytes at {address} are not inside the file's {capacity} bytes")
+                write!(f, "{bytes} bytes at {address} are not inside its {capacity} bytes")
             }
             Reason::TransferTooLong { bytes, max } => {
                 write!(f, "one transfer has at most {max} bytes, not {bytes}")

@@ -19,6 +19,8 @@
 //! An interrupted write may destroy 4,096 bytes around itself, or more if direct I/O needs more:
 //! the file does not tell the physical sector of its disk, and file systems split writes.
 //!
+//! Where the file system can punch holes, a discarded range gives its space back.
+//!
 //! Durable writes use `RWF_DSYNC`: one call, and a write with FUA where the disk has that.
 //!
 //! ```no_run
@@ -34,6 +36,7 @@
 #![cfg(target_os = "linux")]
 
 mod buffer;
+mod descriptor;
 mod device;
 mod error;
 mod io_mode;
@@ -41,6 +44,7 @@ mod open;
 mod transfer;
 
 pub use buffer::AlignedBuffer;
+pub use descriptor::Descriptor;
 pub use device::FileDevice;
 pub use emberkv_core::Access;
 pub use error::{FileError, Operation, Reason};

@@ -2,7 +2,7 @@
 //! there.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use emberkv_core::Access;
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, fchmod, fdatasync, flock,
-    fstat, fsync, linkat, openat, renameat_with, statat, unlinkat,
+    fstat, fsync, ftruncate, linkat, openat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
+use crate::descriptor::write_zeros;
 use crate::device::{self, FileDevice};
 use crate::error::{At, FileError, Operation, Reason};
-use crate::io_mode::{self, ALIGN_MAX, IoMode};
+use crate::io_mode::{self, ALIGN_MAX, Alignment, IoMode};
 
 /// How a file is made, and how far it may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +114,7 @@ fn open(path: &Arc<Path>, access: Access, options: &Options) -> Result<FileDevic
     // Whatever an earlier owner has left in the page cache is on the disk before anything is read
     // from there.
     fdatasync(&file)?;
-    let bytes = device::size(&file)?;
+    let bytes = device::size(file.as_fd())?;
     Ok(FileDevice::new(file, Arc::clone(path), access, alignment, bytes, options.capacity_max))
 }
 
@@ -161,13 +162,37 @@ impl<'p> Name<'p> {
             Ok(_) => return Err(Reason::Exists),
         }
         let (temporary, file) = self.temporary()?;
-        let made = self.fill_and_publish(&temporary, file, path, options);
-        if made.is_err() {
-            // The first error is the one to report. A leftover has a telling name and is in
-            // nobody's way.
-            let _ = unlinkat(&self.directory, &temporary, AtFlags::empty());
+        match self.fill_and_publish(&temporary, &file, options) {
+            Ok((alignment, capacity)) => Ok(FileDevice::new(
+                file,
+                Arc::clone(path),
+                Access::ReadWrite,
+                alignment,
+                capacity,
+                options.capacity_max,
+            )),
+            Err(reason) => {
+                self.take_back(&temporary, &file);
+                Err(reason)
+            }
         }
-        made
+    }
+
+    /// Undoes a creation that failed: names and space. What fails here is not told, since the first
+    /// error is the one to report; a leftover has a telling name and is in nobody's way.
+    fn take_back(&self, temporary: &str, file: &OwnedFd) {
+        // It has its final name already if only making that durable failed.
+        let published = statat(&self.directory, self.file, AtFlags::SYMLINK_NOFOLLOW);
+        if let (Ok(there), Ok(ours)) = (published, fstat(file))
+            && (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+        {
+            let _ = unlinkat(&self.directory, self.file, AtFlags::empty());
+        }
+        // Removing its last name frees the space only when the last descriptor is closed, and a
+        // child that another thread is just starting may hold a copy of ours until it executes its
+        // program. Cut to nothing, it holds no space whoever has it open.
+        let _ = ftruncate(file, 0);
+        let _ = unlinkat(&self.directory, temporary, AtFlags::empty());
     }
 
     /// A new, empty file that nobody else has.
@@ -190,34 +215,25 @@ impl<'p> Name<'p> {
     fn fill_and_publish(
         &self,
         temporary: &str,
-        file: OwnedFd,
-        path: &Arc<Path>,
+        file: &OwnedFd,
         options: &Options,
-    ) -> Result<FileDevice, Reason> {
+    ) -> Result<(Alignment, u64), Reason> {
         // A umask can only take rights away; this gives the owner's back.
-        fchmod(&file, Mode::RUSR | Mode::WUSR)?;
-        take_lock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        fchmod(file, Mode::RUSR | Mode::WUSR)?;
+        take_lock(file, FlockOperation::NonBlockingLockExclusive)?;
         // Direct I/O from the start, so that the zeros do not push other data out of the page
         // cache.
-        io_mode::choose(&file, options.io)?;
+        io_mode::choose(file, options.io)?;
         let unit = u64::from(ALIGN_MAX);
         let capacity = options.capacity.checked_next_multiple_of(unit).ok_or(Errno::FBIG)?;
-        device::write_zeros(&file, 0..capacity)?;
-        fsync(&file)?;
+        write_zeros(file.as_fd(), 0..capacity, ALIGN_MAX)?;
+        fsync(file)?;
         // Again: where the kernel does not tell the alignment, it can be found only in a file with
         // content.
-        let alignment = io_mode::choose(&file, options.io)?;
+        let alignment = io_mode::choose(file, options.io)?;
         self.publish(temporary)?;
         fsync(&self.directory)?;
-        let path = Arc::clone(path);
-        Ok(FileDevice::new(
-            file,
-            path,
-            Access::ReadWrite,
-            alignment,
-            capacity,
-            options.capacity_max,
-        ))
+        Ok((alignment, capacity))
     }
 
     /// Gives the temporary file its name, unless something has that name.

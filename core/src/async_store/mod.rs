@@ -7,6 +7,7 @@
 //! Dropping a future of any method leaves the store usable: the engine holds the state, and an operation that was in
 //! flight counts as interrupted. The method may or may not have taken effect.
 
+mod fold;
 mod probe;
 mod read;
 mod write;

@@ -7,6 +7,7 @@ use crate::device::AsyncBlockDevice;
 use crate::engine::{ChunkHead, Cursor};
 use crate::error::{Damage, Error};
 use crate::keydir::Entry;
+use crate::snapshot::SnapshotId;
 use crate::types::EntryKind;
 
 /// Where reading of one value stands.
@@ -25,6 +26,10 @@ impl ValueCursor {
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    pub(super) const fn head(&self) -> Option<ChunkHead> {
+        self.head
+    }
 }
 
 impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
@@ -37,7 +42,31 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         key: &[u8],
         buffer: &'b mut [u8],
     ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
-        let Some(mut value) = self.find(key).await? else { return Ok(None) };
+        let found = self.find(key).await?;
+        self.read_found(found, buffer).await
+    }
+
+    /// The value that a key had at a snapshot, in `buffer`.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get); `SnapshotGone`, `SnapshotExpired`.
+    pub async fn get_at<'b>(
+        &mut self,
+        snapshot: SnapshotId,
+        key: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
+        let located = self.engine.locate_at(snapshot, key).map_err(no_device)?;
+        let found = self.find_entry(located, key).await?;
+        self.read_found(found, buffer).await
+    }
+
+    async fn read_found<'b>(
+        &mut self,
+        found: Option<ValueCursor>,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
+        let Some(mut value) = found else { return Ok(None) };
         if value.bytes > buffer.len() as u64 {
             self.engine.release_record();
             return Err(Error::BufferTooSmall { needed: value.bytes });
@@ -66,6 +95,14 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
     /// As for [`get`](Self::get).
     pub async fn find(&mut self, key: &[u8]) -> Result<Option<ValueCursor>, Error<D::Error>> {
         let located = self.engine.locate(key).map_err(no_device)?;
+        self.find_entry(located, key).await
+    }
+
+    async fn find_entry(
+        &mut self,
+        located: Option<Entry>,
+        key: &[u8],
+    ) -> Result<Option<ValueCursor>, Error<D::Error>> {
         let Some(entry) = located else { return Ok(None) };
         let record = drive!(self, self.engine.poll_record(&entry));
         if !self.engine.key_matches(&record, key) {
@@ -131,7 +168,7 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         Ok(piece)
     }
 
-    fn damaged(&mut self, entry: &Entry) -> Error<D::Error> {
+    pub(super) fn damaged(&mut self, entry: &Entry) -> Error<D::Error> {
         self.engine.release_record();
         no_device(self.engine.damaged(&entry.location, Damage::Chunk))
     }
@@ -146,6 +183,29 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         buffer: &'b mut [u8],
     ) -> Result<Option<(&'b [u8], &'b [u8])>, Error<D::Error>> {
         let found = self.engine.next_entry(*cursor).map_err(no_device)?;
+        self.read_next(found, cursor, buffer).await
+    }
+
+    /// The next key that had a value at a snapshot, and that value; as [`next`](Self::next).
+    ///
+    /// # Errors
+    /// As there; `SnapshotGone`, `SnapshotExpired`.
+    pub async fn next_at<'b>(
+        &mut self,
+        snapshot: SnapshotId,
+        cursor: &mut Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<(&'b [u8], &'b [u8])>, Error<D::Error>> {
+        let found = self.engine.next_entry_at(snapshot, *cursor).map_err(no_device)?;
+        self.read_next(found, cursor, buffer).await
+    }
+
+    async fn read_next<'b>(
+        &mut self,
+        found: Option<(Cursor, Entry)>,
+        cursor: &mut Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<(&'b [u8], &'b [u8])>, Error<D::Error>> {
         let Some((behind, entry)) = found else { return Ok(None) };
         let record = drive!(self, self.engine.poll_record(&entry));
         let key_bytes = record.key_bytes() as usize;

@@ -32,6 +32,8 @@ pub(crate) struct Staged {
     cost: u64,
     /// What it replaces costs now.
     freed: u64,
+    /// Records that replace another one.
+    replaced: u32,
 }
 
 /// Where reading of staged bytes stands.
@@ -86,7 +88,12 @@ impl Engine<'_> {
         self.staged.new_keys = new_keys;
         self.staged.log_bytes = log_bytes;
         self.staged.cost += self.record_cost(record.record_bytes());
-        self.staged.freed += old.map_or(0, |old| self.record_cost(old.location.record_bytes));
+        if let Some(old) = old {
+            self.staged.replaced += 1;
+            if !self.is_kept(&old) {
+                self.staged.freed += self.record_cost(old.location.record_bytes);
+            }
+        }
         Ok(Poll::Ready(()))
     }
 
@@ -144,6 +151,9 @@ impl Engine<'_> {
             return Ok(Poll::Ready(self.published_seq));
         }
         let more = self.staged.cost.saturating_sub(self.staged.freed);
+        if self.snapshots.distinct() > 0 {
+            self.ensure_version_room(self.staged.replaced)?;
+        }
         ready!(self.poll_admission(more, None)?);
         ready!(self.make_room_for(
             self.staged.log_bytes,
@@ -200,8 +210,7 @@ impl Engine<'_> {
             key_left -= of_key;
         });
         let fingerprint = hasher.finish();
-        let shape =
-            RecordShape { kind, flags: 0, key_bytes: sizes.0, value_bytes: sizes.1, inner };
+        let shape = RecordShape { kind, flags: 0, key_bytes: sizes.0, value_bytes: sizes.1, inner };
         let begun = self.begin_record(&shape, Seq(0));
         self.staged_pieces(from, body, |engine, frame, at, bytes| {
             engine.write_frames(frame, at, bytes)

@@ -247,6 +247,9 @@ impl Engine<'_> {
     /// Gives a stream up: its chunks are dead.
     pub fn abort_stream(&mut self, stream: &StreamIn) {
         self.release_bounce(stream);
+        if stream.written == 0 {
+            return;
+        }
         let chunks = Doomed::Chunks { value_id: stream.value_id, next: 0, count: stream.written };
         // Where too many wait, the next open finds these chunks without a head and drops them.
         let _ = self.doomed.push_back(chunks);
@@ -295,11 +298,14 @@ impl Engine<'_> {
         let _ = self.doomed.push_back(Doomed::Head(head));
     }
 
-    /// Forgets some dead chunks; ready unless too many of them wait.
+    /// Forgets some dead chunks; ready once there is a place for one more value whose chunks die.
     pub(crate) fn poll_doomed(&mut self) -> Result<Poll<()>, Error> {
-        let must = self.doomed.is_full();
-        let poll = self.poll_first_doomed()?;
-        Ok(if must { poll } else { Poll::Ready(()) })
+        let _ = self.poll_first_doomed()?;
+        // Each turn takes a step with the value in front.
+        while self.doomed.is_full() {
+            ready!(self.poll_first_doomed()?);
+        }
+        Ok(Poll::Ready(()))
     }
 
     /// Ready once no dead head lies in a segment that is about to be given back.

@@ -10,7 +10,7 @@ use super::chunks::Doomed;
 use super::read::Reading;
 use super::{Port, PortLimits, ready};
 use crate::canary::Cage;
-use crate::config::{Access, Config, Pacing};
+use crate::config::{Access, Config, Pacing, SnapshotPressure};
 use crate::device::{Caps, Geometry};
 use crate::error::Error;
 use crate::format::checksum::Checksums;
@@ -26,6 +26,7 @@ use crate::log::{
 use crate::memory::Memory;
 use crate::merge::{Limits, Merger};
 use crate::pool::Pool;
+use crate::snapshot::{SnapshotSet, Versions};
 use crate::types::{Boot, SegmentId, Seq};
 
 /// Most dirty frames: what the device queue can carry.
@@ -79,6 +80,11 @@ pub struct Engine<'m> {
     pub(crate) merge_batch: u32,
     pub(crate) pacing: Pacing,
     pub(crate) merger: Merger,
+    pub(crate) snapshots: SnapshotSet<'m>,
+    pub(crate) versions: Versions<'m>,
+    /// Versions that describe chunked values.
+    pub(crate) chunked_versions: u32,
+    pub(crate) pressure: SnapshotPressure,
     pub(crate) group_bytes_max: u32,
     pub(crate) batch_bytes_max: u32,
     pub(crate) tail_reserve: u32,
@@ -86,7 +92,7 @@ pub struct Engine<'m> {
     pub(crate) staged: Staged,
     /// The close group was appended.
     pub(crate) closed: bool,
-    pub(crate) doomed: Deque<Doomed, 4>,
+    pub(crate) doomed: Deque<Doomed, 8>,
     pub(crate) recovery: crate::recover::Recovery,
     pub(crate) check: super::CheckState,
 }
@@ -141,6 +147,7 @@ impl<'m> Engine<'m> {
             config.keys_max,
             Growth::SmallSteps,
         );
+        let shard_mask = keydir.shard_mask();
         let seeds = Seeds::new(&block.store_id, SegmentId(0), Seq(0), Boot(0), &config.checksums);
         let head = Head::new(crate::log::HeadStart {
             segment: SegmentId(0),
@@ -205,6 +212,15 @@ impl<'m> Engine<'m> {
             merge_batch: run_bytes.min(layout.segment_bytes / 32),
             pacing: config.pacing,
             merger: Merger::default(),
+            snapshots: SnapshotSet::new(memory.snapshots),
+            versions: Versions::new(
+                memory.versions,
+                memory.version_buckets,
+                memory.version_hooks,
+                shard_mask,
+            ),
+            chunked_versions: 0,
+            pressure: config.snapshot_pressure,
             group_bytes_max,
             batch_bytes_max: (dirty_max / 2 * page_bytes)
                 .min(layout.segment_bytes / 2)

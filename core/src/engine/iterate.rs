@@ -9,7 +9,7 @@ use crate::types::EntryKind;
 /// A place in the iteration; `Cursor::default()` is its start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cursor {
-    after: Option<IterPosition>,
+    pub(crate) after: Option<IterPosition>,
 }
 
 impl Engine<'_> {

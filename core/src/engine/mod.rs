@@ -14,6 +14,7 @@ mod ops;
 mod port;
 mod put;
 mod read;
+mod snapshots;
 mod stats;
 
 pub use check::{CheckStep, CheckSummary};

@@ -102,8 +102,12 @@ impl Engine<'_> {
         };
         self.check_writable()?;
         self.keydir.ensure_room(&fingerprint)?;
+        self.pay_for_releases();
+        let old = self.keydir.get(&fingerprint);
+        if old.as_ref().is_some_and(|old| self.is_kept(old)) {
+            self.ensure_version_room(1)?;
+        }
         if record.kind != RecordKind::Tombstone {
-            let old = self.keydir.get(&fingerprint);
             ready!(self.poll_admission(self.record_cost(record.record_bytes()), old.as_ref())?);
         }
         ready!(self.make_room(record.record_bytes())?);
@@ -127,7 +131,8 @@ impl Engine<'_> {
         bytes: u64,
         old: Option<&Entry>,
     ) -> Result<Poll<()>, Error> {
-        let freed = old.map_or(0, |old| self.record_cost(old.location.record_bytes));
+        let dies = old.filter(|old| !self.is_kept(old));
+        let freed = dies.map_or(0, |old| self.record_cost(old.location.record_bytes));
         let live = (self.segments.live_total() + bytes).saturating_sub(freed);
         // What does not take more room than there is taken now is always let in.
         if live > self.live_bytes_max(self.segments.count()) && bytes > freed {

@@ -215,9 +215,7 @@ impl Engine<'_> {
         let mut inner = 0;
         let body = start + header.prefix_bytes();
         let body_bytes = location.record_bytes - header.prefix_bytes();
-        self.pinned_pieces(body, body_bytes, |piece| {
-            inner = (self.sums.crc32c)(inner, piece)
-        });
+        self.pinned_pieces(body, body_bytes, |piece| inner = (self.sums.crc32c)(inner, piece));
         let seed = self.record_seed(location)?;
         let place: (Offset, _) = (offset, entry.seq);
         let whole =

@@ -25,7 +25,11 @@ impl Engine<'_> {
             entries: u64::from(self.keydir.len()),
             entries_max: u64::from(self.keydir.capacity()),
             live_bytes: self.segments.live_total()
-                - u64::from(self.keydir.len()) * u64::from(self.segments.cost.extra),
+                - u64::from(self.keydir.len() + self.versions.len())
+                    * u64::from(self.segments.cost.extra),
+            snapshots: self.snapshots.held(),
+            versions: self.versions.len(),
+            watermark: self.snapshots.watermark(),
             used_bytes,
             capacity: self.capacity,
             capacity_max: self.capacity_max,

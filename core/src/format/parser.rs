@@ -72,8 +72,12 @@ enum Phase {
     Item,
     /// The explicit sequence of a record whose header was taken.
     Seq,
-    Body { remaining: u32 },
-    Pad { remaining: u32 },
+    Body {
+        remaining: u32,
+    },
+    Pad {
+        remaining: u32,
+    },
     Ended,
 }
 

@@ -1,9 +1,11 @@
 //! Going through the keydir: ordered iteration that survives changes, and sweeps that drop entries.
 
 use super::shard;
-use super::slot::{self, Entry, Slot, SlotKey};
+use super::slot::{self, Entry, LOW_BITS, Slot, SlotKey};
 use super::table::Keydir;
 use crate::types::Fingerprint;
+
+const LOW_MASK: u16 = (1 << LOW_BITS) - 1;
 
 /// A place in the keydir's order, which is by shard index, position, low shard bits. It names no
 /// slot, so inserts, removals and growth do not move it.
@@ -20,6 +22,20 @@ impl Keydir<'_> {
         // At most 2048 shards: the index fits.
         let shard_index = self.shard_index(fingerprint) as u16;
         IterPosition { shard_index, key: SlotKey::of(fingerprint) }
+    }
+
+    /// A fingerprint at a place: all of it that the keydir tells keys apart by.
+    #[must_use]
+    pub fn fingerprint_at(&self, place: &IterPosition) -> Fingerprint {
+        let bits = self.shards.len().ilog2();
+        let high = u32::from(place.shard_index) << (16 - bits);
+        Fingerprint { shard: high as u16 | u16::from(place.key.low), position: place.key.position }
+    }
+
+    /// The bits of a fingerprint's shard that tell keys apart: the shard's index and the low ones.
+    #[must_use]
+    pub fn shard_mask(&self) -> u16 {
+        !(0xffff >> self.shards.len().ilog2()) | LOW_MASK
     }
 
     /// The first entry strictly behind a place, or the first of all for `None`; and its place, to

@@ -125,10 +125,7 @@ impl Engine<'_> {
     pub(crate) fn publish(&mut self, fingerprint: Fingerprint, entry: Entry) -> Result<(), Error> {
         let replaced = self.keydir.insert(&fingerprint, entry)?;
         if let Some(old) = replaced {
-            self.bury(&old);
-            if old.kind == EntryKind::ChunkHead {
-                self.doom_head(old);
-            }
+            self.supersede(&fingerprint, &old, entry.seq);
         }
         let segment = self.port.layout.segment_of(entry.location.address);
         self.segments.add_live(segment, entry.location.record_bytes);
@@ -138,20 +135,22 @@ impl Engine<'_> {
     }
 
     /// Points the entry of a record that was encoded anew to its new place, if it still points to the old one.
-    pub(crate) fn repoint(
-        &mut self,
-        fingerprint: &Fingerprint,
-        old: LogAddress,
-        new: Location,
-    ) {
-        let layout = self.port.layout;
-        let replaced = self.keydir.get(fingerprint).filter(|entry| entry.location.address == old);
-        if let Some(entry) = replaced
-            && self.keydir.replace_location(fingerprint, old, new)
-        {
-            self.bury(&entry);
-            self.segments.add_live(layout.segment_of(new.address), new.record_bytes);
-        }
+    pub(crate) fn repoint(&mut self, fingerprint: &Fingerprint, old: LogAddress, new: Location) {
+        let newest = self.keydir.get(fingerprint).filter(|entry| entry.location.address == old);
+        let entry = match newest {
+            Some(entry) => {
+                self.keydir.replace_location(fingerprint, old, new);
+                entry
+            }
+            None => {
+                let version = self.versions.find_at(fingerprint, old);
+                let Some(version) = version else { return };
+                self.versions.relocate(fingerprint, old, new);
+                version.entry
+            }
+        };
+        self.bury(&entry);
+        self.segments.add_live(self.port.layout.segment_of(new.address), new.record_bytes);
     }
 
     /// The record behind an entry is dead.

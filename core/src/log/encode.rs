@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::format::bytes::round_up;
 use crate::format::group::GroupKind;
 use crate::format::record::{
-    self, EXPLICIT_SEQ_BYTES, FLAG_EXPLICIT_SEQ, RECORD_HEADER_BYTES, RecordKind, RecordShape,
+    self, EXPLICIT_SEQ_BYTES, FLAG_EXPLICIT_SEQ, FLAG_OLD, RECORD_HEADER_BYTES, RecordKind,
+    RecordShape,
 };
 use crate::keydir::Entry;
 use crate::types::{EntryKind, Fingerprint, FrameId, Location, Offset, Seq};
@@ -22,6 +23,7 @@ pub(crate) struct Begun {
     /// Bytes of the whole record.
     pub(crate) record_bytes: u32,
     kind: RecordKind,
+    is_old: bool,
 }
 
 impl Begun {
@@ -49,21 +51,24 @@ impl Engine<'_> {
         let seed = self.head.seeds.record;
         let header = record::encode_header(shape, (offset, seq), seed, &self.sums);
         self.write_bytes(&header);
-        let mut record_bytes =
-            RECORD_HEADER_BYTES + u32::from(shape.key_bytes) + shape.value_bytes;
+        let mut record_bytes = RECORD_HEADER_BYTES + u32::from(shape.key_bytes) + shape.value_bytes;
         if explicit {
             self.write_bytes(&seq.0.to_le_bytes());
             record_bytes += EXPLICIT_SEQ_BYTES;
         }
-        Begun { offset, seq, record_bytes, kind: shape.kind }
+        let is_old = shape.flags & FLAG_OLD != 0;
+        Begun { offset, seq, record_bytes, kind: shape.kind, is_old }
     }
 
-    /// Aligns the end of a record whose body was written, and keeps a hint of it; answers its entry.
+    /// Aligns the end of a record whose body was written, and keeps a hint of it, unless it is an old version; answers its
+    /// entry.
     pub(crate) fn end_record(&mut self, begun: Begun, fingerprint: &Fingerprint) -> Entry {
         self.write_zeros(round_up(self.head.position, self.port.layout.align));
         let kind = begun.entry_kind();
         let next = Offset(self.head.position);
-        self.hints.add((begun.offset, begun.seq), next, fingerprint, begun.record_bytes, kind);
+        if !begun.is_old {
+            self.hints.add((begun.offset, begun.seq), next, fingerprint, begun.record_bytes, kind);
+        }
         let address = self.port.layout.log_address(self.head.segment, begun.offset);
         let location = Location { address, record_bytes: begun.record_bytes };
         Entry { seq: begun.seq, location, kind }
@@ -111,7 +116,10 @@ impl Engine<'_> {
         let inner = (self.sums.crc32c)(0, waiting);
         let value_bytes = waiting.len() as u32;
         let kind = RecordKind::Hints;
-        self.begin_record(&RecordShape { kind, flags: 0, key_bytes: 0, value_bytes, inner }, Seq(0));
+        self.begin_record(
+            &RecordShape { kind, flags: 0, key_bytes: 0, value_bytes, inner },
+            Seq(0),
+        );
         let mut at = 0;
         while at < self.hints.waiting().len() {
             let mut piece = [0; 256];

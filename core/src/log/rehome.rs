@@ -8,9 +8,7 @@ use crate::engine::{Engine, Health};
 use crate::error::Error;
 use crate::format::bytes::{round_up, u64_at};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupEnd, GroupKind, GroupTrailer, TRAILER_KIND};
-use crate::format::record::{
-    EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordHeader, RecordShape,
-};
+use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordHeader, RecordShape};
 use crate::types::{Offset, Seq};
 
 /// Failed writes in a row after which the device is given up.

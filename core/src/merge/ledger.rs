@@ -33,7 +33,11 @@ impl Ledger {
     /// # Panics
     /// If a debt is 0: such a victim gives nothing back.
     #[must_use]
-    pub(crate) fn new(nominal_debt: NominalBytes, merge_debt: MergeBytes, start: NominalBytes) -> Self {
+    pub(crate) fn new(
+        nominal_debt: NominalBytes,
+        merge_debt: MergeBytes,
+        start: NominalBytes,
+    ) -> Self {
         assert!(nominal_debt.0 > 0 && merge_debt.0 > 0, "a cycle gives bytes back for work");
         Self { nominal_debt, merge_debt, start, spent: MergeBytes(0) }
     }
@@ -69,7 +73,9 @@ impl Ledger {
     /// Where the next cycle's account starts: what was appended beyond this one's debt counts for that one.
     #[must_use]
     pub(crate) fn end(&self, total: NominalBytes) -> NominalBytes {
-        NominalBytes(total.0.min(self.start.0.saturating_add(self.nominal_debt.0)).max(self.start.0))
+        NominalBytes(
+            total.0.min(self.start.0.saturating_add(self.nominal_debt.0)).max(self.start.0),
+        )
     }
 
     /// Work that is left, at most.

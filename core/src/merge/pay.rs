@@ -85,9 +85,8 @@ impl Engine<'_> {
             let Some(ledger) = self.merger.ledger else { break };
             let total = NominalBytes(self.nominal_total().0 + ahead);
             // An interrupted session leaves its account behind, but not the room that its work took.
-            let all = ledger.is_due(total)
-                || !self.merger.caught_up
-                || self.pacing == Pacing::OneShot;
+            let all =
+                ledger.is_due(total) || !self.merger.caught_up || self.pacing == Pacing::OneShot;
             let target = if all { MergeBytes(u64::MAX) } else { ledger.target(total) };
             if !all && target.0.saturating_sub(ledger.spent().0) < u64::from(self.merge_batch) {
                 break;
@@ -189,6 +188,9 @@ impl Engine<'_> {
     fn poll_idle(&mut self, budget: &mut u64) -> Result<Poll<bool>, Error> {
         loop {
             self.release_announced();
+            if ready!(self.poll_releases()?) {
+                *budget = budget.saturating_sub(1);
+            }
             if self.merge_need() == MergeNeed::No {
                 // What was announced is given back, so that nobody else has to wait for it.
                 ready!(self.poll_reclaim()?);
@@ -233,7 +235,7 @@ impl Engine<'_> {
         let due = self.merger.ledger.is_some() || self.merger.retiring.is_some();
         if self.is_short() && (due || self.best_victim().is_some()) {
             MergeNeed::Must
-        } else if due || self.has_garbage() || self.has_tombstones() {
+        } else if due || self.has_releases() || self.has_garbage() || self.has_tombstones() {
             MergeNeed::Should
         } else {
             MergeNeed::No

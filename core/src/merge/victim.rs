@@ -13,9 +13,7 @@
 
 use crate::canary::Canary;
 use crate::engine::Engine;
-use crate::format::group::{
-    ANNOUNCEMENT_BYTES, GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES,
-};
+use crate::format::group::{ANNOUNCEMENT_BYTES, GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES};
 use crate::format::layout::Layout;
 use crate::format::record::RECORD_HEADER_BYTES;
 use crate::types::{SegmentId, Seq};
@@ -107,7 +105,8 @@ impl Engine<'_> {
             return None;
         }
         let age = |segment| self.segments.open_seq(segment).unwrap_or(Seq(0));
-        let best = self.candidates().min_by_key(|&segment| (self.segments.live(segment), age(segment)))?;
+        let best =
+            self.candidates().min_by_key(|&segment| (self.segments.live(segment), age(segment)))?;
         (self.gives_back(best) > 0).then_some(best)
     }
 

@@ -1,6 +1,6 @@
 //! One segment's records, in log order: each is judged, and what is alive is copied to the head.
 //!
-//! A record is alive if the keydir points to exactly its place: no key is compared, nothing else is read. Judging, encoding
+//! A record is alive if the keydir or the version table points to exactly its place: no key is compared, nothing else is read. Judging, encoding
 //! the copy and pointing the entry to it are one step of the engine, so a newer put always wins.
 //!
 //! Whatever the segment's bytes look like, the walk cannot lose anything: the segment's live bytes are exact, and only a
@@ -16,11 +16,11 @@ use crate::error::Error;
 use crate::format::group::GroupKind;
 use crate::format::parser::Verify;
 use crate::format::record::{
-    EXPLICIT_SEQ_BYTES, FLAG_EXPLICIT_SEQ, RecordKind, RecordShape,
+    EXPLICIT_SEQ_BYTES, FLAG_EXPLICIT_SEQ, FLAG_OLD, RecordKind, RecordShape,
 };
 use crate::keydir::Entry;
 use crate::recover::{Scan, ScanEvent};
-use crate::types::{EntryKind, Fingerprint, Offset, SegmentId, Seq};
+use crate::types::{EntryKind, Fingerprint, LogAddress, Offset, SegmentId, Seq};
 
 /// Pages read at once.
 const AHEAD: u32 = 16;
@@ -47,6 +47,14 @@ pub(crate) struct Walk {
     /// First offset whose records were not judged yet.
     judged: u32,
     over: bool,
+}
+
+/// Whether a record is the newest of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    Newest,
+    /// Kept for a snapshot.
+    Old,
 }
 
 /// What a step of a walk did.
@@ -151,18 +159,19 @@ impl Engine<'_> {
     /// Copies a record if it is alive; ready with the bytes of the copy.
     fn poll_judge(&mut self, walk: &Walk, found: &Found) -> Result<Poll<MergeBytes>, Error> {
         let address = self.port.layout.log_address(walk.segment, found.offset);
-        let alive = |engine: &Self| {
-            engine.keydir.get(&found.fingerprint).filter(|entry| entry.location.address == address)
+        let Some((entry, _)) = self.alive_at(&found.fingerprint, address) else {
+            return Ok(Poll::Ready(MergeBytes(0)));
         };
-        let Some(entry) = alive(self) else { return Ok(Poll::Ready(MergeBytes(0))) };
-        if entry.kind == EntryKind::Tombstone && self.tombstone_may_go(walk, &entry) {
+        if entry.kind == EntryKind::Tombstone && self.tombstone_may_go(walk, &entry, found) {
             self.keydir.remove(&found.fingerprint);
             self.bury(&entry);
             return Ok(Poll::Ready(MergeBytes(0)));
         }
         ready!(self.poll_place(entry.location.record_bytes + EXPLICIT_SEQ_BYTES)?);
         // Making room may have waited for the device.
-        let Some(entry) = alive(self) else { return Ok(Poll::Ready(MergeBytes(0))) };
+        let Some((entry, age)) = self.alive_at(&found.fingerprint, address) else {
+            return Ok(Poll::Ready(MergeBytes(0)));
+        };
         let record = match self.poll_record(&entry) {
             Ok(Poll::Ready(record)) => record,
             Ok(Poll::Pending) => return Ok(Poll::Pending),
@@ -170,20 +179,43 @@ impl Engine<'_> {
             Err(Error::Corrupted(_)) => return Ok(Poll::Ready(MergeBytes(0))),
             Err(error) => return Err(error),
         };
-        let bytes = self.append_copy(&found.fingerprint, &entry, &record);
+        let bytes = self.append_copy(&found.fingerprint, (&entry, age), &record);
         self.release_record();
         Ok(Poll::Ready(MergeBytes(u64::from(bytes))))
     }
 
+    /// The entry or the old version whose record is at this address.
+    fn alive_at(&self, fingerprint: &Fingerprint, address: LogAddress) -> Option<(Entry, Age)> {
+        let newest = self.keydir.get(fingerprint);
+        if let Some(entry) = newest.filter(|entry| entry.location.address == address) {
+            return Some((entry, Age::Newest));
+        }
+        if self.versions.is_empty() {
+            return None;
+        }
+        self.versions.find_at(fingerprint, address).map(|version| (version.entry, Age::Old))
+    }
+
     /// Whether nothing that this tombstone hides can come back: every other segment that exists was opened later.
-    fn tombstone_may_go(&self, walk: &Walk, entry: &Entry) -> bool {
-        walk.floor > entry.seq || self.cage.holds(Canary::DropTombstone)
+    /// An old version of its key is found through it.
+    fn tombstone_may_go(&self, walk: &Walk, entry: &Entry, found: &Found) -> bool {
+        walk.floor > entry.seq && !self.versions.holds(&found.fingerprint)
+            || self.cage.holds(Canary::DropTombstone)
     }
 
     /// Appends a copy of the record that is being read, with its sequence, and points the entry to it.
-    fn append_copy(&mut self, fingerprint: &Fingerprint, entry: &Entry, record: &Record) -> u32 {
+    fn append_copy(
+        &mut self,
+        fingerprint: &Fingerprint,
+        (entry, age): (&Entry, Age),
+        record: &Record,
+    ) -> u32 {
         self.open_group(GroupKind::Data);
-        let flags = if self.cage.holds(Canary::MergeBumpsSeq) { 0 } else { FLAG_EXPLICIT_SEQ };
+        let flags = match age {
+            Age::Newest if self.cage.holds(Canary::MergeBumpsSeq) => 0,
+            Age::Old if !self.cage.holds(Canary::NoOldFlag) => FLAG_EXPLICIT_SEQ | FLAG_OLD,
+            _ => FLAG_EXPLICIT_SEQ,
+        };
         let shape = RecordShape {
             kind: RecordKind::of_entry(entry.kind),
             flags,

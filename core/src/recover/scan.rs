@@ -32,12 +32,7 @@ pub(crate) struct ScanContext {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ScanEvent {
     /// A record of a whole group.
-    Record {
-        header: RecordHeader,
-        offset: Offset,
-        seq: Seq,
-        fingerprint: Fingerprint,
-    },
+    Record { header: RecordHeader, offset: Offset, seq: Seq, fingerprint: Fingerprint },
     /// A record that frees a segment.
     Freed(Announcement),
     /// A group is whole; its records (if it has any for the keydir) follow.

@@ -18,7 +18,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 /// Many small files, some empty, a few of several MB: about 48 MB, so that a load syncs several
 /// times.
-fn make_tree(top: &Path, random: &mut Random) {
+pub(crate) fn make_tree(top: &Path, random: &mut Random) {
     for number in 0..600 {
         let bytes = match random.below(100) {
             0..10 => 0,
@@ -33,7 +33,7 @@ fn make_tree(top: &Path, random: &mut Random) {
     }
 }
 
-fn start(store: &Path, tree: &Path, more: &[&str]) -> Child {
+pub(crate) fn start(store: &Path, tree: &Path, more: &[&str]) -> Child {
     let names = [store.to_str().expect("text"), "--tree", tree.to_str().expect("text"), "--acks"];
     command(["load"].iter().chain(&names).chain(more))
         .stdout(Stdio::piped())
@@ -43,7 +43,7 @@ fn start(store: &Path, tree: &Path, more: &[&str]) -> Child {
 }
 
 /// Kills the child after `delay` and answers the N of its last whole `durable N` line.
-fn kill(mut child: Child, delay: Duration) -> usize {
+pub(crate) fn kill(mut child: Child, delay: Duration) -> usize {
     std::thread::sleep(delay);
     child.kill().expect("killed");
     let output = child.wait_with_output().expect("the program ended");
@@ -55,7 +55,7 @@ fn kill(mut child: Child, delay: Duration) -> usize {
 }
 
 /// Everything in the store, by way of `dump --tree`.
-fn content_of(store: &Path, out: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn content_of(store: &Path, out: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
     on(store, "dump", &["--tree", out.to_str().expect("text")]).done();
     let files = files_below(out);
     fs::remove_dir_all(out).expect("removed");
@@ -103,13 +103,13 @@ fn a_load_killed_at_any_moment_keeps_a_prefix_with_all_that_was_acknowledged() {
 }
 
 #[track_caller]
-fn assert_clean(store: &Path, context: &str) {
+pub(crate) fn assert_clean(store: &Path, context: &str) {
     let run = on(store, "check", &[]);
     assert_eq!((run.code, run.err.as_str()), (0, ""), "{context}: {}", run.out.escape_ascii());
 }
 
 /// Loads on, is killed once more, loads to the end: nothing that was there is lost on the way.
-fn go_on(
+pub(crate) fn go_on(
     store: &Path,
     tree: &Path,
     files: &[(Vec<u8>, Vec<u8>)],

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use emberkv_raw::probe::Content;
+
 use crate::size;
 
 const EXAMPLES: &str = "\
@@ -17,6 +19,7 @@ Examples:
   emberkv list data.ember --prefix README
   emberkv dump data.ember --format jsonl -o data.jsonl
   emberkv check data.ember
+  emberkv create /dev/sdx1
 
 Exit codes:
   0  done
@@ -31,7 +34,7 @@ Keys come back in no particular order; `emberkv list data.ember | sort` sorts th
 #[command(
     name = "emberkv",
     version,
-    about = "A crash-safe key-value store in one file",
+    about = "A crash-safe key-value store in one file, or on a disk or partition of its own",
     after_help = EXAMPLES,
     propagate_version = true
 )]
@@ -47,7 +50,7 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Make a new store; never touches a file that exists
+    /// Make a new store; never touches a file that exists, nor a disk that is not blank
     #[command(visible_alias = "format")]
     Create(Create),
     /// Store a value; returns when it is on the medium
@@ -71,7 +74,7 @@ pub(crate) enum Verb {
 /// `create PATH`
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// The store's file; must not exist
+    /// The store's file, which must not exist, or a block device
     pub(crate) path: PathBuf,
     /// Size of the new file, all of it allocated now; at least five segments [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
@@ -83,6 +86,16 @@ pub(crate) struct Create {
     /// Segment size, a power of two [default: 128KiB to 4MiB, more only for stores above 64GiB]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) segment: Option<u64>,
+    /// Overwrite a block device that holds exactly this; without it only a blank one is taken, and
+    /// the refusal says what is there and the word to use here
+    #[arg(long, value_name = "WHAT", value_parser = content)]
+    pub(crate) destroy: Option<Content>,
+}
+
+/// What a block device may hold, by its name.
+fn content(name: &str) -> Result<Content, String> {
+    let unknown = || "run `create` without it first: it says what is there".to_owned();
+    name.parse().ok().filter(|&content| content != Content::Blank).ok_or_else(unknown)
 }
 
 /// `put PATH KEY VALUE`

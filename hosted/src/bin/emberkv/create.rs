@@ -1,6 +1,9 @@
 //! The verb `create`.
 
+use emberkv_raw::Overwrite;
+
 use crate::args;
+use crate::device::block_device;
 use crate::failure::{Failure, Outcome};
 use crate::host::Host;
 use crate::output::Output;
@@ -17,9 +20,11 @@ pub(crate) fn create(host: &Host, arguments: &args::Create) -> Result<Outcome, F
             return Err(Failure::new(path, what, "leave --segment out for a good default"));
         }
     };
-    let made = host.create(path, arguments.capacity, arguments.max_capacity, segment)?;
+    let overwrite = arguments.destroy.map_or(Overwrite::Nothing, Overwrite::Destroy);
+    let made = host.create(path, arguments.capacity, arguments.max_capacity, segment, overwrite)?;
     let mut output = Output::stdout()?;
-    output.line(&created_line(path, made.capacity, made.capacity_max))?;
+    let place = block_device(path).unwrap_or_else(|| path.clone());
+    output.line(&created_line(&place, made.capacity, made.capacity_max))?;
     output.finish()?;
     Ok(Outcome::Done)
 }

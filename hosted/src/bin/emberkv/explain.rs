@@ -6,6 +6,8 @@ use std::path::Path;
 
 use emberkv_core::{DeviceError, DeviceErrorKind, Error, StreamError};
 use emberkv_file::{FileError, Reason};
+use emberkv_raw::RawError;
+use emberkv_raw::probe::Content;
 
 use crate::failure::{Failure, StoreError, shown};
 
@@ -23,7 +25,8 @@ pub(crate) fn stream_error(path: &Path, error: StreamError<FileError>) -> Failur
     store_error(path, error.0)
 }
 
-fn engine_error(path: &Path, error: &Error<DeviceErrorKind>) -> Failure {
+/// An error of the engine that is not one of the device.
+pub(crate) fn engine_error(path: &Path, error: &Error<DeviceErrorKind>) -> Failure {
     let damaged = |at| Failure::Damaged { place: shown(path), what: error.to_string(), at };
     match error {
         Error::Corrupted(place) => damaged(Some(*place)),
@@ -53,18 +56,43 @@ fn advice(error: &Error<DeviceErrorKind>) -> &'static str {
     }
 }
 
-/// An error of the file behind the store at `path`.
+/// An error of opening the block device at `path`.
+pub(crate) fn raw_error(path: &Path, error: &RawError) -> Failure {
+    match error {
+        RawError::Device(error) => device_error(path, error),
+        RawError::Holds { found, .. } => {
+            Failure::new(path, format!("holds {found}, not a store"), "name another device")
+        }
+        other => Failure::new(path, other.to_string(), ""),
+    }
+}
+
+/// A block device at `path` that is not blank, and that nobody has given up.
+pub(crate) fn would_destroy(path: &Path, found: Content) -> Failure {
+    let advice =
+        format!("to destroy that and everything else on it, say `--destroy {}`", found.name());
+    Failure::new(path, format!("holds {found}"), advice)
+}
+
+/// An error of the file or block device behind the store at `path`.
 pub(crate) fn device_error(path: &Path, error: &FileError) -> Failure {
     let (what, advice) = match error.reason {
         Reason::Os(errno) => {
             let error_of_os = io::Error::from(errno);
-            let what = format!("cannot {} the file: {}", error.operation, io_error(&error_of_os));
+            let what = format!("cannot {}: {}", error.operation, io_error(&error_of_os));
             (what, io_advice(&error_of_os))
         }
         Reason::Locked => ("in use by another process".to_owned(), "close it there first"),
         Reason::Exists => ("exists already".to_owned(), "choose another name, or remove it first"),
         Reason::Symlink => ("is a symbolic link".to_owned(), "name the file that it points to"),
         Reason::NotAFile => ("is not a regular file".to_owned(), "name a file"),
+        Reason::NotABlockDevice => {
+            ("is not a block device".to_owned(), "name a disk or a partition")
+        }
+        Reason::InUse => (
+            "in use, or mounted".to_owned(),
+            "close it, unmount it, or take it out of its volume or array first",
+        ),
         _ => {
             // The rest names the path itself, which need not be the one that the user knows.
             let text = error.to_string();

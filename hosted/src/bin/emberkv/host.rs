@@ -1,8 +1,9 @@
-//! Opening and making stores: file, memory, configuration.
+//! Opening and making stores: device, memory, configuration.
 //!
 //! A new store appears under its name only when it is whole: it is made under a temporary name
 //! beside it and renamed, never over something that exists. So a `create` that is killed leaves no
-//! half-made store.
+//! half-made store. A block device has no names to choose from: there the superblocks, which come
+//! last, make the store.
 
 use std::fs;
 use std::io;
@@ -10,18 +11,21 @@ use std::path::{Path, PathBuf};
 
 use emberkv::{HostLimits, host_config, random_seed, segment_bytes_for};
 use emberkv_core::format::superblock::{STRIDE_MAX, STRIDE_MIN, SUPERBLOCK_BYTES, Superblock};
+use emberkv_core::memory::plan;
 use emberkv_core::{
     Access, ArenaContent, BlockDevice, Checksums, Config, Error, Geometry, Store, required_bytes,
 };
-use emberkv_file::{AlignedBuffer, FileDevice, IoMode, Options};
+use emberkv_file::{AlignedBuffer, FileDevice, Options};
+use emberkv_raw::{Overwrite, RawError, Survey};
 use rustix::fs::RenameFlags;
 
+use crate::device::{HostDevice, block_device};
 use crate::explain;
 use crate::failure::{At, Failure};
 use crate::size;
 
 /// The store as the verbs see it.
-pub(crate) type HostStore<'m> = Store<'m, &'m mut FileDevice>;
+pub(crate) type HostStore<'m> = Store<'m, &'m mut HostDevice>;
 
 /// Room for any key: the format counts their bytes in 16 bits.
 pub(crate) const KEY_BUFFER_BYTES: usize = 1 << 16;
@@ -72,7 +76,7 @@ impl Host {
         access: Access,
         work: impl FnOnce(HostStore<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut device = open_device(path, access)?;
+        let mut device = HostDevice::open(path, access)?;
         let (geometry, segment_bytes) = size_of_store(&mut device);
         let config = Config { access, segment_bytes, ..self.config(&geometry) };
         let (config, mut memory) = settle(path, &geometry, config)?;
@@ -90,14 +94,26 @@ impl Host {
         Err(no_memory(path, memory.len()))
     }
 
-    /// Makes a store at `path`, where nothing may be yet.
+    /// Makes a store at `path`, where nothing may be yet, or a block device that is blank or whose
+    /// content is given up.
     pub(crate) fn create(
         &self,
         path: &Path,
         capacity: Option<u64>,
         capacity_max: Option<u64>,
         segment_bytes: Option<u32>,
+        overwrite: Overwrite,
     ) -> Result<Created, Failure> {
+        if let Some(device) = block_device(path) {
+            if capacity.or(capacity_max).is_some() {
+                let what = "a block device has the size that it has";
+                return Err(Failure::new(path, what, "leave --capacity and --max-capacity out"));
+            }
+            return self.create_on(&device, segment_bytes, overwrite);
+        }
+        if overwrite != Overwrite::Nothing {
+            return Err(Failure::new(path, "is not a block device", "leave --destroy out"));
+        }
         let (capacity, capacity_max) = sizes(path, capacity, capacity_max, segment_bytes)?;
         if path.symlink_metadata().is_ok() {
             return Err(exists(path));
@@ -131,21 +147,60 @@ impl Host {
         segment_bytes: Option<u32>,
     ) -> Result<Created, Failure> {
         let options = Options { capacity, capacity_max, ..Options::default() };
-        let mut device = FileDevice::create(temporary, &options)
+        let device = FileDevice::create(temporary, &options)
             .map_err(|error| explain::device_error(path, &error))?;
-        let geometry = device.geometry();
-        let seed = random_seed()
-            .map_err(|error| Failure::io(path, "cannot read the random source", &error))?;
-        let chosen = self.config(&geometry);
-        let segment_bytes = segment_bytes.unwrap_or(chosen.segment_bytes);
-        let config = Config { seed, segment_bytes, ..chosen };
-        let (config, mut memory) = settle(path, &geometry, config)?;
-        let store = Store::format(&mut device, &mut memory, &config).at(path)?;
-        let capacity = store.stats().capacity;
-        store.close().map(drop).at(path)?;
+        let (config, memory) = self.planned(path, &device.geometry(), segment_bytes)?;
+        let capacity = format_device(path, HostDevice::File(device), &config, memory)?;
         // As the user asked for it: the whole segments in it may be a little less.
         Ok(Created { capacity, capacity_max: capacity_max.max(capacity) })
     }
+
+    /// Makes a store on a block device. Nothing is written before it is known that a store fits, and
+    /// that what is on the device is given up.
+    fn create_on(
+        &self,
+        path: &Path,
+        segment_bytes: Option<u32>,
+        overwrite: Overwrite,
+    ) -> Result<Created, Failure> {
+        let told = |error: RawError| match error {
+            RawError::Holds { found, .. } => explain::would_destroy(path, found),
+            error => explain::raw_error(path, &error),
+        };
+        let survey = Survey::new(path).map_err(told)?;
+        let (config, memory) = self.planned(path, &survey.geometry(), segment_bytes)?;
+        plan(&config, &survey.geometry()).map_err(|error| explain::engine_error(path, &error))?;
+        let device = survey.claim(overwrite).map_err(told)?;
+        let capacity = format_device(path, HostDevice::Raw(device), &config, memory)?;
+        Ok(Created { capacity, capacity_max: capacity })
+    }
+
+    /// The configuration of a new store on such a device, and memory to make it.
+    fn planned(
+        &self,
+        path: &Path,
+        geometry: &Geometry,
+        segment_bytes: Option<u32>,
+    ) -> Result<(Config, AlignedBuffer), Failure> {
+        let seed = random_seed()
+            .map_err(|error| Failure::io(path, "cannot read the random source", &error))?;
+        let chosen = self.config(geometry);
+        let segment_bytes = segment_bytes.unwrap_or(chosen.segment_bytes);
+        settle(path, geometry, Config { seed, segment_bytes, ..chosen })
+    }
+}
+
+/// Makes a store on a device; answers its capacity.
+fn format_device(
+    path: &Path,
+    mut device: HostDevice,
+    config: &Config,
+    mut memory: AlignedBuffer,
+) -> Result<u64, Failure> {
+    let store = Store::format(&mut device, &mut memory, config).at(path)?;
+    let capacity = store.stats().capacity;
+    store.close().map(drop).at(path)?;
+    Ok(capacity)
 }
 
 /// Fills in what the user did not choose.
@@ -227,16 +282,10 @@ fn exists(path: &Path) -> Failure {
     Failure::new(path, "exists already", "choose another name, or remove it first")
 }
 
-fn open_device(path: &Path, access: Access) -> Result<FileDevice, Failure> {
-    // The file itself has no limit; the store on it does, and keeps to it.
-    FileDevice::open_with(path, access, &Options { capacity_max: u64::MAX, ..Options::default() })
-        .map_err(|error| explain::device_error(path, &error))
-}
-
 /// A device as large as the store on it may grow, and the bytes of its segments: what the memory
 /// is reckoned from. Without a readable superblock, which is for `Store::open` to tell, the device
 /// as it is.
-fn size_of_store(device: &mut FileDevice) -> (Geometry, u32) {
+fn size_of_store(device: &mut HostDevice) -> (Geometry, u32) {
     let geometry = device.geometry();
     let Some(block) = superblock(device) else {
         return (Geometry { capacity_max: geometry.capacity, ..geometry }, 0);
@@ -247,7 +296,7 @@ fn size_of_store(device: &mut FileDevice) -> (Geometry, u32) {
 }
 
 /// The superblock, from its first readable copy.
-fn superblock(device: &mut FileDevice) -> Option<Superblock> {
+fn superblock(device: &mut HostDevice) -> Option<Superblock> {
     let geometry = device.geometry();
     let bytes = SUPERBLOCK_BYTES.next_multiple_of(geometry.read_unit as usize);
     let mut buffer = AlignedBuffer::new(bytes, geometry.buffer_align as usize);
@@ -301,12 +350,4 @@ fn arena(geometry: &Geometry, bytes: usize) -> Option<AlignedBuffer> {
     probe.try_reserve_exact(bytes.checked_add(align)?.checked_add(HEADROOM_BYTES)?).ok()?;
     drop(probe);
     Some(AlignedBuffer::new(bytes, align))
-}
-
-/// How the file is read and written, in a word.
-pub(crate) fn mode_name(device: &FileDevice) -> &'static str {
-    match device.mode() {
-        IoMode::Direct => "direct",
-        IoMode::Buffered => "buffered",
-    }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use emberkv_core::Access;
+use emberkv_raw::Overwrite;
 
 use crate::args;
 use crate::failure::{At, Failure, Outcome};
@@ -104,5 +105,5 @@ fn find_or_create(host: &Host, path: &Path) -> Result<Option<Created>, Failure> 
     if path.symlink_metadata().is_ok() {
         return Ok(None);
     }
-    host.create(path, None, None, None).map(Some)
+    host.create(path, None, None, None, Overwrite::Nothing).map(Some)
 }

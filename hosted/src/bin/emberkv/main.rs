@@ -1,4 +1,4 @@
-//! `emberkv`: the command line over one store in one file.
+//! `emberkv`: the command line over one store, in a file or on a block device.
 //!
 //! One verb, one file here. Results go to standard output, byte for byte; every failure is one line
 //! on standard error and an exit code: 0 done, 1 not there or damaged, 2 an error.
@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod create;
+mod device;
 mod dump;
 mod dump_tree;
 mod explain;

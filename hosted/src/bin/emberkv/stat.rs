@@ -1,11 +1,13 @@
 //! The verb `stat`: sizes and counts of a store, for a person or as JSON.
 
+use std::path::Path;
+
 use emberkv_core::{Access, BlockDevice};
 use serde_json::json;
 
 use crate::args;
 use crate::failure::{Failure, Outcome, shown};
-use crate::host::{Host, mode_name};
+use crate::host::Host;
 use crate::output::Output;
 use crate::size;
 
@@ -15,12 +17,14 @@ pub(crate) fn stat(host: &Host, arguments: &args::Report) -> Result<Outcome, Fai
     host.with_store(path, Access::ReadOnly, |store| {
         let stats = store.stats();
         let geometry = store.device().geometry();
-        let mode = mode_name(store.device());
+        let mode = store.device().mode_name();
+        let device = store.device().path();
         let free_bytes = u64::from(stats.segments_free) * u64::from(stats.segment_bytes);
         let mut output = Output::stdout()?;
         if arguments.json {
             let report = json!({
                 "path": path.to_string_lossy(),
+                "device": device.to_string_lossy(),
                 "format_version": stats.format_version,
                 "capacity": stats.capacity,
                 "capacity_max": stats.capacity_max,
@@ -56,7 +60,7 @@ pub(crate) fn stat(host: &Host, arguments: &args::Report) -> Result<Outcome, Fai
                 stats.segments_sealed,
             );
             let rows = [
-                ("store", shown(path)),
+                ("store", place_of(path, device)),
                 ("capacity", both(stats.capacity)),
                 ("grows to", both(stats.capacity_max)),
                 ("free", both(free_bytes)),
@@ -76,4 +80,9 @@ pub(crate) fn stat(host: &Host, arguments: &args::Report) -> Result<Outcome, Fai
         output.finish()?;
         Ok(Outcome::Done)
     })
+}
+
+/// The path that the user knows, and where it leads if that is another one.
+fn place_of(path: &Path, device: &Path) -> String {
+    if path == device { shown(path) } else { format!("{} -> {}", shown(path), shown(device)) }
 }
