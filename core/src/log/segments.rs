@@ -3,8 +3,12 @@
 //! predecessor ends, and whether it is damaged (the top bit).
 //!
 //! Live bytes are counted as what a merge would append to keep them: a record's aligned bytes, its explicit sequence and
-//! its hints. So `live` is exact, and it is an upper bound of what copying the segment costs.
+//! its hints. So `live` is exact, and it is an upper bound of what copying the segment costs. A record that is a copy
+//! already has its sequence, so copying it again costs no more than copying it first: what is alive costs the same for
+//! ever, however often it is merged. A copy is told by its sequence, which is older than the segment that it lies in.
 
+use crate::format::record::EXPLICIT_SEQ_BYTES;
+use crate::keydir::Entry;
 use crate::types::{SegmentId, Seq};
 
 /// Word 0 of a segment that failed and is not used again by this session.
@@ -132,6 +136,15 @@ impl<'m> Segments<'m> {
         word[0] = BAD;
     }
 
+    /// Everything that was alive in a bad segment was moved.
+    pub(crate) fn empty_bad(&mut self, segment: SegmentId) {
+        let word = &mut self.words[segment.0 as usize];
+        if word[0] == BAD {
+            self.live_total -= u64::from(word[1] as u32);
+            word[1] = word[1] >> USED_SHIFT << USED_SHIFT;
+        }
+    }
+
     /// A segment with live records that cannot be read: it is kept as it is until they are overwritten.
     pub(crate) fn set_damaged(&mut self, segment: SegmentId) {
         let word = &mut self.words[segment.0 as usize];
@@ -190,16 +203,24 @@ impl<'m> Segments<'m> {
         *word = *word & !USED_MASK | u64::from(used) << USED_SHIFT;
     }
 
-    /// A record of `record_bytes` in a segment is alive.
-    pub(crate) fn add_live(&mut self, segment: SegmentId, record_bytes: u32) {
-        let cost = u64::from(self.cost.of(record_bytes));
+    /// What keeping the record behind an entry costs. (A record that left a segment whose header could not be written kept
+    /// its sequence without spelling it out: it counts for 8 bytes less, until it is copied.)
+    pub(crate) fn cost_of(&self, segment: SegmentId, entry: &Entry) -> u32 {
+        let is_copy = entry.seq.0 < self.words[segment.0 as usize][0];
+        let spelt_out = if is_copy { EXPLICIT_SEQ_BYTES } else { 0 };
+        self.cost.of(entry.location.record_bytes.saturating_sub(spelt_out))
+    }
+
+    /// The record behind an entry is alive, in this segment.
+    pub(crate) fn add_live(&mut self, segment: SegmentId, entry: &Entry) {
+        let cost = u64::from(self.cost_of(segment, entry));
         self.words[segment.0 as usize][1] += cost;
         self.live_total += cost;
     }
 
-    /// A record of `record_bytes` in a segment is dead.
-    pub(crate) fn subtract_live(&mut self, segment: SegmentId, record_bytes: u32) {
-        let cost = self.cost.of(record_bytes);
+    /// The record behind an entry is dead, in this segment.
+    pub(crate) fn subtract_live(&mut self, segment: SegmentId, entry: &Entry) {
+        let cost = self.cost_of(segment, entry);
         let word = &mut self.words[segment.0 as usize][1];
         assert!(*word as u32 >= cost, "a segment has the live bytes that leave it");
         *word -= u64::from(cost);

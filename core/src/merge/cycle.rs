@@ -109,7 +109,8 @@ impl Engine<'_> {
     /// many bytes may be copied; a step overshoots by a page; and a copy is longer than its record by at most two thirds.
     fn sweep_debt(&self, segment: SegmentId, share: u32) -> u64 {
         let page_bytes = self.port.layout.page_bytes();
-        let copied = u64::from(2 * share + page_bytes) * 5 / 3 + self.record_cost(self.port.layout.record_bytes_max);
+        let copied = u64::from(2 * share + page_bytes) * 5 / 3
+            + self.record_cost(self.port.layout.record_bytes_max);
         u64::from(share + page_bytes) + copied.min(u64::from(self.segments.live(segment)))
     }
 
