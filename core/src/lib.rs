@@ -40,6 +40,6 @@ pub use format::checksum::Checksums;
 pub use memory::required_bytes;
 pub use merge::MergeNeed;
 pub use snapshot::SnapshotId;
-pub use stats::Stats;
+pub use stats::{SegmentStats, Stats};
 pub use store::{Batch, Blocking, Store, StreamError, ValueReader};
 pub use types::Seq;

@@ -26,6 +26,8 @@ pub struct Stats {
     pub segments: u32,
     /// Segments without data.
     pub segments_free: u32,
+    /// The fewest that were free at any moment of this session: merging keeps this above 0.
+    pub segments_free_min: u32,
     /// Segments that are full.
     pub segments_sealed: u32,
     /// Bytes of a page and of a frame.
@@ -70,6 +72,8 @@ pub struct Stats {
     pub copied_bytes: u64,
     /// Bytes of merge work of this session, read and written.
     pub merge_work: u64,
+    /// Fewest bytes that the merge of one segment gives back; 0 where segments are too small for merges.
+    pub merge_gain_min: u32,
     /// Segments that this session gave back.
     pub segments_merged: u64,
     /// Segments that this session announced as free; given back once that is durable.
@@ -86,4 +90,16 @@ pub struct Stats {
     pub segments_damaged: u32,
     /// A flush failed: nothing is written any more.
     pub poisoned: bool,
+}
+
+/// What one segment in use holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentStats {
+    /// The sequence at which it was opened: the smaller, the older.
+    pub open_seq: Seq,
+    /// What keeping its live records would cost, in bytes: of that [`Stats::live_cost`] is the sum.
+    pub live_cost: u32,
+    /// Whether records are appended to it now.
+    pub is_head: bool,
 }

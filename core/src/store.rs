@@ -11,8 +11,8 @@ use crate::engine::{CheckSummary, Cursor};
 use crate::error::{Corruption, Error};
 use crate::merge::MergeNeed;
 use crate::snapshot::SnapshotId;
-use crate::stats::Stats;
-use crate::types::{EntryKind, Seq};
+use crate::stats::{SegmentStats, Stats};
+use crate::types::{EntryKind, SegmentId, Seq};
 
 /// A blocking device in the clothes of an asynchronous one: every future is ready when it is first polled.
 #[derive(Debug)]
@@ -333,6 +333,18 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.stats()
+    }
+
+    /// What a segment holds; `None` where it is free, bad or not there.
+    #[must_use]
+    pub fn segment_stats(&self, segment: SegmentId) -> Option<SegmentStats> {
+        self.inner.engine.segment_stats(segment)
+    }
+
+    /// The segment in which the newest record of a key lies, a delete's too.
+    #[must_use]
+    pub fn segment_of(&self, key: &[u8]) -> Option<SegmentId> {
+        self.inner.engine.segment_of(key)
     }
 
     /// See [`AsyncStore::close`].

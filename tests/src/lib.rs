@@ -1,5 +1,7 @@
-//! EmberKV's test harness: the crash simulator and what the suites share.
+//! EmberKV's test harness: the crash simulator, the rig that churns a store so that it must merge, and what the
+//! suites share.
 
+pub mod churn;
 pub mod image;
 pub mod sim;
 

@@ -91,7 +91,7 @@ impl Engine<'_> {
         if let Some(old) = old {
             self.staged.replaced += 1;
             if !self.is_kept(&old) {
-                self.staged.freed += self.record_cost(old.location.record_bytes);
+                self.staged.freed += self.entry_cost(&old);
             }
         }
         Ok(Poll::Ready(()))

@@ -166,7 +166,10 @@ impl<'m> Engine<'m> {
         let hints = HintBuffer::new(memory.hints, layout.hint_groups_max);
         // A copy carries its sequence, and its hint tells its place.
         let hint_bytes = if hints.is_kept() { 2 * HINT_BYTES as u32 } else { 0 };
-        let cost = RecordCost { align: layout.align, extra: EXPLICIT_SEQ_BYTES + hint_bytes };
+        let cost = RecordCost {
+            align: layout.align,
+            extra: layout.aligned(EXPLICIT_SEQ_BYTES) + hint_bytes,
+        };
         // A resume group, one that pads and a close group.
         let tail_reserve = layout.padded(RESUME_GROUP_BYTES + 64) + layout.commit_unit;
         // Otherwise a record would look for room in one empty segment after the other.

@@ -54,6 +54,7 @@ impl Engine<'_> {
         self.boot = Boot(1);
         self.next_seq = Seq(1);
         self.open_segment(SegmentId(0), None, None);
+        self.segments.begin_session();
         self.health = Health::Sound;
     }
 

@@ -120,6 +120,12 @@ impl Engine<'_> {
         u64::from(self.segments.cost.of(record_bytes))
     }
 
+    /// What keeping the record behind an entry costs the log.
+    pub(crate) fn entry_cost(&self, entry: &Entry) -> u64 {
+        let segment = self.port.layout.segment_of(entry.location.address);
+        u64::from(self.segments.cost_of(segment, entry))
+    }
+
     /// Ready where there is room for `bytes` more to be kept, once `old` is dead; grows the device where it can. Merges
     /// always find a victim as long as nothing passes here that is more: see `merge/victim.rs`. Deletes need not ask: a
     /// tombstone is not longer than what it replaces.
@@ -132,7 +138,7 @@ impl Engine<'_> {
         old: Option<&Entry>,
     ) -> Result<Poll<()>, Error> {
         let dies = old.filter(|old| !self.is_kept(old));
-        let freed = dies.map_or(0, |old| self.record_cost(old.location.record_bytes));
+        let freed = dies.map_or(0, |old| self.entry_cost(old));
         let live = (self.segments.live_total() + bytes).saturating_sub(freed);
         // What does not take more room than there is taken now is always let in.
         if live > self.live_bytes_max(self.segments.count()) && bytes > freed {

@@ -229,10 +229,7 @@ impl Engine<'_> {
         let (layout, segments) = (self.port.layout, &mut self.segments);
         let (doomed, chunked) = (&mut self.doomed, &mut self.chunked_versions);
         self.versions.step(&self.snapshots, budget, |Version { entry, .. }| {
-            segments.subtract_live(
-                layout.segment_of(entry.location.address),
-                entry.location.record_bytes,
-            );
+            segments.subtract_live(layout.segment_of(entry.location.address), entry);
             if entry.kind == EntryKind::ChunkHead {
                 *chunked -= 1;
                 let _ = doomed.push_back(super::chunks::Doomed::Head(*entry));

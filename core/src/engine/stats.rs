@@ -3,8 +3,8 @@
 use super::core_state::{Engine, Health};
 use crate::format::superblock::VERSION;
 use crate::log::Resumption;
-use crate::stats::Stats;
-use crate::types::Seq;
+use crate::stats::{SegmentStats, Stats};
+use crate::types::{SegmentId, Seq};
 
 impl Engine<'_> {
     /// What the store looks like now.
@@ -36,6 +36,7 @@ impl Engine<'_> {
             segment_bytes: layout.segment_bytes,
             segments: self.segments.count(),
             segments_free: self.segments.free(),
+            segments_free_min: self.segments.free_min(),
             segments_sealed: (self.segments.used_ids().count() as u32).saturating_sub(1),
             page_bytes: layout.page_bytes(),
             frames: self.port.pool.frames(),
@@ -59,6 +60,7 @@ impl Engine<'_> {
             appended_bytes: self.nominal_total().0,
             copied_bytes: self.merger.copied_bytes(),
             merge_work: self.merger.work,
+            merge_gain_min: self.merge_gain_min(),
             segments_merged: self.merger.freed,
             segments_announced: self.merger.announcements,
             segments_swept: self.merger.swept,
@@ -68,5 +70,23 @@ impl Engine<'_> {
             segments_damaged: self.segments.lost(),
             poisoned: self.health == Health::Poisoned,
         }
+    }
+
+    /// What a segment holds; `None` where it is free, bad or not there.
+    #[must_use]
+    pub fn segment_stats(&self, segment: SegmentId) -> Option<SegmentStats> {
+        if !self.segments.exists(segment) {
+            return None;
+        }
+        let open_seq = self.segments.open_seq(segment)?;
+        let is_head = segment == self.head.segment;
+        Some(SegmentStats { open_seq, live_cost: self.segments.live(segment), is_head })
+    }
+
+    /// The segment in which the newest record of a key lies.
+    #[must_use]
+    pub fn segment_of(&self, key: &[u8]) -> Option<SegmentId> {
+        let entry = self.keydir.get(&self.keydir.fingerprint(key))?;
+        Some(self.port.layout.segment_of(entry.location.address))
     }
 }

@@ -128,7 +128,7 @@ impl Engine<'_> {
             self.supersede(&fingerprint, &old, entry.seq);
         }
         let segment = self.port.layout.segment_of(entry.location.address);
-        self.segments.add_live(segment, entry.location.record_bytes);
+        self.segments.add_live(segment, &entry);
         self.merger.tombstones += u64::from(entry.kind == EntryKind::Tombstone);
         self.published_seq = self.published_seq.max(entry.seq);
         Ok(())
@@ -150,13 +150,14 @@ impl Engine<'_> {
             }
         };
         self.bury(&entry);
-        self.segments.add_live(self.port.layout.segment_of(new.address), new.record_bytes);
+        let segment = self.port.layout.segment_of(new.address);
+        self.segments.add_live(segment, &Entry { location: new, ..entry });
     }
 
     /// The record behind an entry is dead.
     pub(crate) fn bury(&mut self, old: &Entry) {
         let segment = self.port.layout.segment_of(old.location.address);
-        self.segments.subtract_live(segment, old.location.record_bytes);
+        self.segments.subtract_live(segment, old);
     }
 
     /// The open group; opens one where there is none. Room was made before.

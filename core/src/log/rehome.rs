@@ -76,6 +76,7 @@ impl Engine<'_> {
         let old = self.replace_head(target, cut);
         let stranded = Stranded { head: &old, from };
         self.move_groups(&stranded);
+        self.segments.empty_bad(old.segment);
         self.published_seq = published;
         self.forget_pages(&old, from);
         Ok(Poll::Ready(()))

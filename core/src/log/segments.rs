@@ -3,8 +3,12 @@
 //! predecessor ends, and whether it is damaged (the top bit).
 //!
 //! Live bytes are counted as what a merge would append to keep them: a record's aligned bytes, its explicit sequence and
-//! its hints. So `live` is exact, and it is an upper bound of what copying the segment costs.
+//! its hints. So `live` is exact, and it is an upper bound of what copying the segment costs. A record that is a copy
+//! already has its sequence, so copying it again costs no more than copying it first: what is alive costs the same for
+//! ever, however often it is merged. A copy is told by its sequence, which is older than the segment that it lies in.
 
+use crate::format::record::EXPLICIT_SEQ_BYTES;
+use crate::keydir::Entry;
 use crate::types::{SegmentId, Seq};
 
 /// Word 0 of a segment that failed and is not used again by this session.
@@ -49,6 +53,8 @@ pub(crate) struct Segments<'m> {
     pub(crate) cost: RecordCost,
     count: u32,
     free: u32,
+    /// Fewest free segments of this session.
+    free_min: u32,
     lost: u32,
     next: u32,
     turn: Turn,
@@ -61,8 +67,18 @@ impl<'m> Segments<'m> {
     /// Takes zeroed words, as many as the store may ever have segments; `count` exist now.
     pub(crate) fn new(words: &'m mut [[u64; 2]], count: u32, cost: RecordCost, turn: Turn) -> Self {
         assert!(count as usize <= words.len(), "the table holds every segment that may exist");
-        let (next, passed_over) = (0, None);
-        Self { words, cost, count, free: count, lost: 0, next, turn, passed_over, live_total: 0 }
+        Self {
+            words,
+            cost,
+            count,
+            free: count,
+            free_min: count,
+            lost: 0,
+            next: 0,
+            turn,
+            passed_over: None,
+            live_total: 0,
+        }
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -71,6 +87,16 @@ impl<'m> Segments<'m> {
 
     pub(crate) fn free(&self) -> u32 {
         self.free
+    }
+
+    /// The fewest that were free at any moment since [`begin_session`](Self::begin_session).
+    pub(crate) fn free_min(&self) -> u32 {
+        self.free_min
+    }
+
+    /// From here on segments are opened by appends, not by what recovery finds.
+    pub(crate) fn begin_session(&mut self) {
+        self.free_min = self.free;
     }
 
     /// Segments that hold nothing and give no room back: they failed, or are damaged.
@@ -124,6 +150,7 @@ impl<'m> Segments<'m> {
         let word = &mut self.words[segment.0 as usize];
         self.free -= u32::from(word[0] == 0);
         *word = [open_seq.0, 0];
+        self.free_min = self.free_min.min(self.free);
         self.next = segment.0 + 1;
         self.passed_over = None;
     }
@@ -165,8 +192,18 @@ impl<'m> Segments<'m> {
     pub(crate) fn set_bad(&mut self, segment: SegmentId) {
         let word = &mut self.words[segment.0 as usize];
         self.free -= u32::from(word[0] == 0);
+        self.free_min = self.free_min.min(self.free);
         self.lost += u32::from(word[0] != BAD);
         word[0] = BAD;
+    }
+
+    /// Everything that was alive in a bad segment was moved.
+    pub(crate) fn empty_bad(&mut self, segment: SegmentId) {
+        let word = &mut self.words[segment.0 as usize];
+        if word[0] == BAD {
+            self.live_total -= u64::from(word[1] as u32);
+            word[1] = word[1] >> USED_SHIFT << USED_SHIFT;
+        }
     }
 
     /// A segment with live records that cannot be read: it is kept as it is until they are overwritten.
@@ -231,16 +268,24 @@ impl<'m> Segments<'m> {
         *word = *word & !USED_MASK | u64::from(used) << USED_SHIFT;
     }
 
-    /// A record of `record_bytes` in a segment is alive.
-    pub(crate) fn add_live(&mut self, segment: SegmentId, record_bytes: u32) {
-        let cost = u64::from(self.cost.of(record_bytes));
+    /// What keeping the record behind an entry costs. (A record that left a segment whose header could not be written kept
+    /// its sequence without spelling it out: it counts for 8 bytes less, until it is copied.)
+    pub(crate) fn cost_of(&self, segment: SegmentId, entry: &Entry) -> u32 {
+        let is_copy = entry.seq.0 < self.words[segment.0 as usize][0];
+        let spelt_out = if is_copy { EXPLICIT_SEQ_BYTES } else { 0 };
+        self.cost.of(entry.location.record_bytes.saturating_sub(spelt_out))
+    }
+
+    /// The record behind an entry is alive, in this segment.
+    pub(crate) fn add_live(&mut self, segment: SegmentId, entry: &Entry) {
+        let cost = u64::from(self.cost_of(segment, entry));
         self.words[segment.0 as usize][1] += cost;
         self.live_total += cost;
     }
 
-    /// A record of `record_bytes` in a segment is dead.
-    pub(crate) fn subtract_live(&mut self, segment: SegmentId, record_bytes: u32) {
-        let cost = self.cost.of(record_bytes);
+    /// The record behind an entry is dead, in this segment.
+    pub(crate) fn subtract_live(&mut self, segment: SegmentId, entry: &Entry) {
+        let cost = self.cost_of(segment, entry);
         let word = &mut self.words[segment.0 as usize][1];
         assert!(*word as u32 >= cost, "a segment has the live bytes that leave it");
         *word -= u64::from(cost);

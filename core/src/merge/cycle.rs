@@ -90,8 +90,9 @@ impl Engine<'_> {
         }
         if let Some(sweep) = &self.merger.sweep {
             let used = self.segments.used(sweep.segment) - self.port.layout.data_start;
-            debt += self.walk_debt(sweep.segment) / u64::from(SWEEP_DIVISOR) + 1;
-            self.merger.sweep_goal = sweep.read().0 + used / SWEEP_DIVISOR + 1;
+            let share = used / SWEEP_DIVISOR + 1;
+            debt += self.sweep_debt(sweep.segment, share);
+            self.merger.sweep_goal = sweep.reached() + share;
         }
         // The announcement and the padding behind it.
         debt += u64::from(self.port.layout.commit_unit);
@@ -114,11 +115,20 @@ impl Engine<'_> {
         u64::from(used) + u64::from(self.segments.live(segment))
     }
 
+    /// Bytes to read and to write, at most, for a share of a segment. The share may be all of judging, so records of twice as
+    /// many bytes may be copied; a step overshoots by a page; and a copy is longer than its record by at most two thirds.
+    fn sweep_debt(&self, segment: SegmentId, share: u32) -> u64 {
+        let page_bytes = self.port.layout.page_bytes();
+        let copied = u64::from(2 * share + page_bytes) * 5 / 3
+            + self.record_cost(self.port.layout.record_bytes_max);
+        u64::from(share + page_bytes) + copied.min(u64::from(self.segments.live(segment)))
+    }
+
     /// The next piece of work of the cycle.
     pub(super) fn poll_cycle_step(&mut self) -> Result<Poll<CycleStep>, Error> {
         let goal = self.merger.sweep_goal;
-        if self.merger.sweep.as_ref().is_some_and(|sweep| sweep.read().0 < goal || sweep.is_over())
-        {
+        let at_work = |sweep: &Walk| sweep.reached() < goal || sweep.is_over();
+        if self.merger.sweep.as_ref().is_some_and(at_work) {
             return self.poll_sweep_step();
         }
         let Some(mut walk) = self.merger.victim.take() else {

@@ -85,6 +85,12 @@ impl Engine<'_> {
         self.candidates().any(|candidate| candidate == segment)
     }
 
+    /// Fewest bytes that the merge of a victim gives back; 0 where nothing is merged.
+    pub(crate) fn merge_gain_min(&self) -> u32 {
+        let limits = &self.limits;
+        if limits.allow_merges() { limits.payload - limits.pad - limits.live_max } else { 0 }
+    }
+
     /// Sealed segments that may be merged.
     fn candidates(&self) -> impl Iterator<Item = SegmentId> + '_ {
         let announced = self.merger.announced.map(|(segment, _)| segment);

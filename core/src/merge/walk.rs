@@ -42,8 +42,10 @@ pub(crate) struct Walk {
     floor: Seq,
     scan: Option<Scan>,
     found: Option<Found>,
-    /// First offset that was not read yet.
-    read: u32,
+    /// First offset that was not proved whole yet.
+    proved: u32,
+    /// First offset whose records were not judged yet.
+    judged: u32,
     over: bool,
 }
 
@@ -65,9 +67,20 @@ pub(crate) enum WalkStep {
 }
 
 impl Walk {
-    /// How far the segment was read.
-    pub(crate) fn read(&self) -> Offset {
-        Offset(self.read)
+    /// How far the walk is: each byte is read to be proved and again to be judged, each time for half.
+    pub(crate) fn reached(&self) -> u32 {
+        (self.proved + self.judged) / 2
+    }
+
+    /// The scan moved on; answers the work that was.
+    fn note_progress(&mut self) -> MergeBytes {
+        let Some(scan) = &self.scan else { return MergeBytes(0) };
+        let before = self.reached();
+        let at = scan.reading_at().0.min(self.end);
+        let judged = if scan.is_emitting() { at } else { scan.position.0.min(self.end) };
+        self.proved = self.proved.max(at);
+        self.judged = self.judged.max(judged);
+        MergeBytes(u64::from(self.reached() - before))
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -87,7 +100,8 @@ impl Engine<'_> {
             floor: self.oldest_beside(segment),
             scan: None,
             found: None,
-            read: self.port.layout.data_start,
+            proved: self.port.layout.data_start,
+            judged: self.port.layout.data_start,
             over: false,
         }
     }
@@ -126,10 +140,7 @@ impl Engine<'_> {
             }
             _ => {}
         }
-        let reached = scan.reading_at().0.min(walk.end);
-        let work = u64::from(reached.saturating_sub(walk.read));
-        walk.read = walk.read.max(reached);
-        Ok(Poll::Ready(WalkStep::Worked(MergeBytes(work))))
+        Ok(Poll::Ready(WalkStep::Worked(walk.note_progress())))
     }
 
     fn poll_walk_header(&mut self, walk: &mut Walk) -> Result<Poll<WalkStep>, Error> {

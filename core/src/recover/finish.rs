@@ -41,6 +41,7 @@ impl Engine<'_> {
             }
         }
         self.durable_seq = self.published_seq;
+        self.segments.begin_session();
         self.health = Health::Sound;
         self.recovery.phase = Phase::Done;
         Ok(Poll::Ready(()))

@@ -406,19 +406,16 @@ impl Engine<'_> {
         let (layout, segments) = (self.port.layout, &mut self.segments);
         let LoadState { batch, placeholders, .. } = &mut self.recovery.load;
         self.keydir.upsert_newer_batch(batch, |index, outcome| {
-            let added = batch[index].1.location;
+            let added = &batch[index].1;
             if outcome != Outcome::Kept {
-                segments.add_live(layout.segment_of(added.address), added.record_bytes);
+                segments.add_live(layout.segment_of(added.location.address), added);
             }
             if let Outcome::Replaced(old) = outcome {
                 if is_placeholder(&old) {
                     *placeholders -= 1;
                     return;
                 }
-                segments.subtract_live(
-                    layout.segment_of(old.location.address),
-                    old.location.record_bytes,
-                );
+                segments.subtract_live(layout.segment_of(old.location.address), &old);
             }
         })?;
         batch.clear();

@@ -172,6 +172,11 @@ impl Scan {
         self.parser.as_ref().map_or(self.position, GroupParser::position)
     }
 
+    /// Whether records of a proven group are being given out.
+    pub(crate) const fn is_emitting(&self) -> bool {
+        matches!(self.stage, Stage::Emit)
+    }
+
     /// Goes on at another place than where a bad group stands.
     pub(crate) fn skip_to(&mut self, position: Offset) {
         self.parser = None;

@@ -69,7 +69,10 @@ pub(super) fn adds_up(space: &Space) -> Result<(), Problem> {
         return Err(Problem::new("segments-lost", what));
     }
     if space.damaged > 0 {
-        return Err(Problem::new("segments-lost", "a segment of a sound medium is kept as damaged"));
+        return Err(Problem::new(
+            "segments-lost",
+            "a segment of a sound medium is kept as damaged",
+        ));
     }
     Ok(())
 }
@@ -102,12 +105,14 @@ pub(super) fn settled<K: Kv>(store: &mut K) -> Result<(), Problem> {
     adds_up(&space)?;
     let (mut low, mut records) = (0, 0);
     for key in KEY_NAMES {
-        let length = store.value_len(key).map_err(|error| super::deeds::unexpected("value_len", &error))?;
+        let length =
+            store.value_len(key).map_err(|error| super::deeds::unexpected("value_len", &error))?;
         let Some(length) = length else { continue };
         low += RECORD_BYTES + key.len() as u64 + length + COPY_BYTES;
         records += 1;
     }
-    let high = low + records * (AROUND_MAX - RECORD_BYTES)
+    let high = low
+        + records * (AROUND_MAX - RECORD_BYTES)
         + space.entries.saturating_sub(records) * (AROUND_MAX + u64::from(space.record_bytes_max));
     // A chunked value's bytes lie in its chunks, which are entries of their own, and so are dead ones that nobody has had
     // time to forget.
