@@ -21,7 +21,7 @@ use crate::format::record::EXPLICIT_SEQ_BYTES;
 use crate::format::superblock::Superblock;
 use crate::keydir::{Growth, Keydir};
 use crate::log::{
-    FailedLog, Head, HintBuffer, RESUME_GROUP_BYTES, RecordCost, Resumption, Segments,
+    FailedLog, Head, HintBuffer, RecordCost, Resumption, Segments,
 };
 use crate::memory::Memory;
 use crate::merge::{Limits, Merger};
@@ -156,8 +156,7 @@ impl<'m> Engine<'m> {
         // A copy carries its sequence, and its hint tells its place.
         let hint_bytes = if hints.is_kept() { 2 * HINT_BYTES as u32 } else { 0 };
         let cost = RecordCost { align: layout.align, extra: EXPLICIT_SEQ_BYTES + hint_bytes };
-        // A resume group, one that pads and a close group.
-        let tail_reserve = layout.padded(RESUME_GROUP_BYTES + 64) + layout.commit_unit;
+        let tail_reserve = Limits::tail_reserve(&layout);
         // Otherwise a record would look for room in one empty segment after the other.
         let record_room = layout.aligned(layout.record_bytes_max)
             + GROUP_HEADER_BYTES
