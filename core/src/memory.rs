@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::format::layout::Layout;
 use crate::format::superblock::{ALIGN_SHIFT_MAX, Superblock};
 use crate::keydir::{ShardMeta, Slot, shards_for, slots_for};
+use crate::merge::Limits;
 use crate::pool::PageTable;
 use crate::snapshot::{Hook, SnapshotSlot, VersionSlot, buckets_for, hooks_for};
 
@@ -104,8 +105,21 @@ impl Sizes {
 /// What format would write on this device.
 ///
 /// # Errors
-/// `Geometry` and `Config` for values that do not fit one another or the device.
+/// `Geometry` and `Config` for values that do not fit one another or the device, or for segments too small to be merged.
 pub fn plan(config: &Config, geometry: &Geometry) -> Result<Superblock, Error> {
+    let block = lay_out(config, geometry)?;
+    let layout = Layout::new(&block, config.page_bytes)?;
+    let limits = Limits::new(&layout, Limits::tail_reserve(&layout), config.live_percent);
+    if !limits.allow_merges() {
+        let want = "larger: a merge needs room for a record and its paddings";
+        return Err(Error::Config { field: "segment_bytes", want });
+    }
+    Ok(block)
+}
+
+/// The superblock for a configuration, whether or not its segments can be merged: stores that were formatted before
+/// that was asked can be opened.
+fn lay_out(config: &Config, geometry: &Geometry) -> Result<Superblock, Error> {
     geometry.validate().map_err(Error::Geometry)?;
     let fail = |field, want| Err(Error::Config { field, want });
     let commit_unit = geometry.commit_unit();
@@ -180,7 +194,7 @@ fn split_seed(seed: &[u8; 32]) -> ([u8; 16], [u8; 16]) {
 /// A store that was formatted with smaller segments has more of them and may need more; open then says how much.
 #[must_use]
 pub fn required_bytes(config: &Config, geometry: &Geometry) -> usize {
-    plan(config, geometry).map_or(0, |block| required_for(config, geometry.buffer_align, &block))
+    lay_out(config, geometry).map_or(0, |block| required_for(config, geometry.buffer_align, &block))
 }
 
 /// Bytes of arena for a store with this superblock.

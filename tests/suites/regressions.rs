@@ -56,7 +56,7 @@ fn regression_a_segment_whose_header_failed_is_no_damage_after_a_power_cut() {
         let (config, mut device) = (tiny(), Device::block(128 << 10));
         let mut store = format(&mut device, &config);
         store.device_mut().fail_once(DeviceErrorKind::Media, |op| {
-            matches!(op, Op::Write(at, _) if *at > LOG_START && (*at - LOG_START).is_multiple_of(4096))
+            matches!(op, Op::Write(at, _) if *at > LOG_START && (*at - LOG_START).is_multiple_of(8192))
         });
         let mut key = 0u32;
         while store.stats().write_faults == 0 {
@@ -85,7 +85,7 @@ fn regression_a_resume_group_that_fails_behind_a_torn_tail_moves_alone() {
     store.sync().expect("a sync works");
     drop(store);
     // The end of the last group was never programmed.
-    let segment = &device.bytes()[LOG_START as usize..][..4096];
+    let segment = &device.bytes()[LOG_START as usize..][..8192];
     let end = LOG_START as usize + segment.iter().rposition(|&byte| byte != 0xff).expect("a group");
     for at in end - 20..=end {
         device.change(at, |_| 0xff);

@@ -21,7 +21,7 @@ use crate::format::record::EXPLICIT_SEQ_BYTES;
 use crate::format::superblock::Superblock;
 use crate::keydir::{Growth, Keydir};
 use crate::log::{
-    FailedLog, Head, HintBuffer, RESUME_GROUP_BYTES, RecordCost, Resumption, Segments, Turn,
+    FailedLog, Head, HintBuffer, RecordCost, Resumption, Segments, Turn,
 };
 use crate::memory::Memory;
 use crate::merge::{Limits, Merger};
@@ -170,8 +170,7 @@ impl<'m> Engine<'m> {
             align: layout.align,
             extra: layout.aligned(EXPLICIT_SEQ_BYTES) + hint_bytes,
         };
-        // A resume group, one that pads and a close group.
-        let tail_reserve = layout.padded(RESUME_GROUP_BYTES + 64) + layout.commit_unit;
+        let tail_reserve = Limits::tail_reserve(&layout);
         // Otherwise a record would look for room in one empty segment after the other.
         let record_room = layout.aligned(layout.record_bytes_max)
             + GROUP_HEADER_BYTES

@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::format::group::{ANNOUNCEMENT_BYTES, GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES};
 use crate::format::layout::Layout;
 use crate::format::record::RECORD_HEADER_BYTES;
+use crate::log::RESUME_GROUP_BYTES;
 use crate::types::{SegmentId, Seq};
 
 /// Fewest segments of a store with a sweep: each cycle does 1/16 of it.
@@ -45,6 +46,11 @@ impl Limits {
         let share = (u64::from(payload) * u64::from(live_percent) / 100) as u32;
         let live_max = share.min(payload.saturating_sub(pad + payload / 16));
         Self { payload, pad, live_max }
+    }
+
+    /// Bytes that a segment keeps free at its end: a resume group, one that pads and a close group.
+    pub(crate) fn tail_reserve(layout: &Layout) -> u32 {
+        layout.padded(RESUME_GROUP_BYTES + 64) + layout.commit_unit
     }
 
     /// Whether segments are large enough to be merged. Format refuses smaller ones; a store that has them is only appended

@@ -33,14 +33,14 @@ pub fn shape(index: usize) -> Shape {
         seed: [0x77; 32],
         keys_max: 64,
         key_bytes_max: 32,
-        segment_bytes: 4096,
-        page_bytes: 512,
+        segment_bytes: 8192,
+        page_bytes: 1024,
         frames: 32,
         hints: Hints::Omit,
         ..Config::default()
     };
     let nor = Config { segment_bytes: 2048, page_bytes: 256, ..small };
-    let hints = Config { segment_bytes: 8192, page_bytes: 1024, hints: Hints::Write, ..small };
+    let hints = Config { hints: Hints::Write, ..small };
     match index % SHAPES {
         0 => Shape { rules: Rules::block(512), config: small, segments: 8 },
         1 => Shape { rules: Rules::block(512), config: hints, segments: 6 },

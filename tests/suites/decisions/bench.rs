@@ -26,15 +26,11 @@ pub(crate) fn keys(keys: &[&str]) -> Shown {
     Shown::Keys(keys.iter().map(|key| (*key).to_owned()).collect())
 }
 
-/// Segments of 4096 bytes, without hints, or of 8192 with them.
+/// The smallest segments that can be merged.
 pub(crate) fn config(hints: Hints) -> Config {
-    let (segment_bytes, page_bytes) = match hints {
-        Hints::Write => (8192, 1024),
-        Hints::Omit => (4096, 512),
-    };
     Config {
-        segment_bytes,
-        page_bytes,
+        segment_bytes: 8192,
+        page_bytes: 1024,
         frames: 24,
         keys_max: 64,
         key_bytes_max: 32,

@@ -306,13 +306,13 @@ fn a_device_smaller_than_its_newest_header_says_is_refused() {
         emberkv_memory::MemoryDevice::new(image.bytes.clone(), emberkv_memory::Rules::block(512))
             .expect("the rules are valid");
     let full = emberkv_memory::MemoryDevice::new(
-        vec![0; length + 4096],
+        vec![0; length + config.segment_bytes as usize],
         emberkv_memory::Rules::block(512),
     )
     .expect("the rules are valid");
     let geometry = emberkv_core::BlockDevice::geometry(&full);
     let mut arena = vec![0; emberkv_core::required_bytes(&config, &geometry)];
     let refused = emberkv_core::Store::open(device, &mut arena, &config).map(|_| ());
-    let (want, have) = (length as u64 + 4096, length as u64);
+    let (want, have) = (length as u64 + u64::from(config.segment_bytes), length as u64);
     assert_eq!(refused, Err(emberkv_core::Error::DeviceTooSmall { want, have }));
 }

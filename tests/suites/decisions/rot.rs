@@ -161,7 +161,7 @@ fn step(store: &mut AnyStore<'_>, model: &mut Model, bytes: u32, round: u32) {
         store.delete(&key).expect("there is room");
         model.insert(key, None);
     }
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         store.sync().expect("the device works");
     }
 }

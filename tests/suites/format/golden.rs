@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use emberkv_core::{Access, Checksums, Cursor, Error};
+use emberkv_core::{Access, Checksums, Cursor, Error, Store};
 use emberkv_tests::image::Image;
 
 use super::recipes::{GoldenStore, Merged, Model, Recipe, recipes};
@@ -144,6 +144,31 @@ fn golden_images_open_with_their_content_and_check_clean() {
             store.into_device()
         });
         assert!(untouched == bytes, "{}: a read-only open wrote", recipe.name);
+    }
+}
+
+#[test]
+fn segments_too_small_to_be_merged_are_refused_by_format_and_opened_all_the_same() {
+    for recipe in recipes() {
+        let mut arena = recipe.arena();
+        let formatted = Store::format(recipe.device(recipe.blank()), &mut arena, &recipe.config);
+        let refused = match formatted.map(|_| ()) {
+            Ok(()) => false,
+            Err(Error::Config { field, want }) => {
+                assert_eq!(field, "segment_bytes");
+                assert!(want.contains("merge"), "{want}");
+                true
+            }
+            Err(error) => panic!("{}: {error}", recipe.name),
+        };
+        // Sectors of 512 bytes, segments of 4096: header, footer, mark and paddings leave no room.
+        assert_eq!(refused, recipe.name == "v1-block512-resumed", "{}", recipe.name);
+        recipe.open(parse(&load(recipe.name)).0, |mut store| {
+            let appends_only = store.stats().live_bytes_max == u64::MAX;
+            assert_eq!(appends_only, refused, "{}", recipe.name);
+            assert_eq!(store.merge_step(1 << 20), Ok(false), "nothing is left to be merged");
+            store.into_device()
+        });
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) fn recipes() -> Vec<Recipe> {
 pub(crate) type GoldenStore<'m> = Store<'m, MemoryDevice<Vec<u8>>>;
 
 impl Recipe {
-    fn device(&self, bytes: Vec<u8>) -> MemoryDevice<Vec<u8>> {
+    pub(crate) fn device(&self, bytes: Vec<u8>) -> MemoryDevice<Vec<u8>> {
         MemoryDevice::new(bytes, self.rules).expect("the rules are valid")
     }
 
@@ -109,7 +109,7 @@ impl Recipe {
         vec![blank; 8192 + (self.segments * self.config.segment_bytes) as usize]
     }
 
-    fn arena(&self) -> Vec<u8> {
+    pub(crate) fn arena(&self) -> Vec<u8> {
         vec![0; required_bytes(&self.config, &self.device(self.blank()).geometry())]
     }
 

@@ -196,7 +196,7 @@ impl BlockDevice for Device {
 /// A configuration for tiny devices.
 pub(crate) fn tiny() -> Config {
     Config {
-        segment_bytes: 4096,
+        segment_bytes: 8192,
         page_bytes: 512,
         frames: 64,
         keys_max: 256,
