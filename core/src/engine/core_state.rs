@@ -20,9 +20,7 @@ use crate::format::layout::Layout;
 use crate::format::record::EXPLICIT_SEQ_BYTES;
 use crate::format::superblock::Superblock;
 use crate::keydir::{Growth, Keydir};
-use crate::log::{
-    FailedLog, Head, HintBuffer, RecordCost, Resumption, Segments, Turn,
-};
+use crate::log::{FailedLog, Head, HintBuffer, RecordCost, Resumption, Segments, Turn};
 use crate::memory::Memory;
 use crate::merge::{Limits, Merger};
 use crate::pool::Pool;

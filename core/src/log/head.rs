@@ -40,6 +40,13 @@ pub(crate) enum Resumption {
     Started,
 }
 
+/// Which slots at a segment's end may be written: what needs erase is not written twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotsFree {
+    pub(crate) footer: bool,
+    pub(crate) mark: bool,
+}
+
 /// A place behind a group, and the digest of everything before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Boundary {
@@ -78,8 +85,7 @@ pub(crate) struct Head {
     /// A flush covered the mark: single durable writes may follow.
     pub(crate) mark_durable: bool,
     pub(crate) resumption: Resumption,
-    /// Its footer and mark slots may be written.
-    pub(crate) sealable: bool,
+    pub(crate) slots: SlotsFree,
 }
 
 /// What a head starts with.
@@ -121,7 +127,7 @@ impl Head {
             mark: MarkState::Unissued,
             mark_durable: false,
             resumption: start.resumption,
-            sealable: true,
+            slots: SlotsFree { footer: true, mark: true },
         }
     }
 

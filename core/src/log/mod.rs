@@ -15,7 +15,7 @@ mod roll;
 mod segments;
 
 pub(crate) use append::NewRecord;
-pub(crate) use head::{Boundary, Head, HeadStart, Resumption};
+pub(crate) use head::{Boundary, Head, HeadStart, Resumption, SlotsFree};
 pub(crate) use hints::HintBuffer;
 pub(crate) use rehome::FailedLog;
 pub(crate) use resume::RESUME_GROUP_BYTES;

@@ -103,7 +103,8 @@ impl Engine<'_> {
         self.head.spare = spare;
         // Where the header failed, the mark slot is that of the segment before, of which nothing is known here.
         let known = cut.is_some_and(|cut| cut.segment == old.segment);
-        self.head.sealable = !self.port.caps.needs_erase || known && old.sealable;
+        let mark = !self.port.caps.needs_erase || known && old.slots.mark;
+        self.head.slots = super::SlotsFree { footer: mark, mark };
         self.open_segment(target, cut, None);
         old
     }

@@ -51,7 +51,7 @@ impl Engine<'_> {
             // Hints that were kept speak of groups behind the end, or are not in the log.
             self.hints.give_up();
         }
-        if self.head.sealable {
+        if self.head.slots.footer {
             self.push_footer(end);
         }
         self.head.cut_at(end)
@@ -151,8 +151,12 @@ impl Engine<'_> {
         self.next_seq = Seq(open_seq.0 + 1);
         let erased = self.segments.is_erased(next);
         self.segments.open(next, open_seq);
+        if let Some(cut) = cut {
+            // Until the next one is sealed, its mark there is one of two copies of the header.
+            self.segments.pass_over(cut.segment);
+        }
         let seeds = self.scan_context().seeds(next, open_seq, self.boot);
-        let (spare, markable) = (self.head.spare.take(), self.head.sealable);
+        let (spare, markable) = (self.head.spare.take(), self.head.slots.mark);
         self.head = Head::new(HeadStart {
             segment: next,
             open_seq,
@@ -217,6 +221,7 @@ impl Engine<'_> {
         self.head.mark = MarkState::Issued;
         match self.head.cut {
             Some(_) if self.cage.holds(Canary::NoMark) => {}
+            Some(cut) if self.segments.open_seq(cut.segment) != Some(cut.open_seq) => {}
             Some(cut) => self.push_header(HeaderPlace::Mark(cut.segment, cut.open_seq), gone),
             // The first segment of a store: its superblock vouches for it.
             None => self.head.mark_durable = true,

@@ -1,6 +1,7 @@
 //! The third part of recovery: the head, where the newest segment ends, or in the segment behind it whose header turns out
 //! to be true after all.
 
+use core::ops::Range;
 use core::task::Poll;
 
 use super::Phase;
@@ -14,7 +15,7 @@ use crate::error::{Damage, Error};
 use crate::format::footer::Footer;
 use crate::format::group::{GroupKind, Resume};
 use crate::format::segment::{Cut, SegmentHeader};
-use crate::log::{Boundary, Head, HeadStart, RESUME_GROUP_BYTES, Resumption};
+use crate::log::{Boundary, Head, HeadStart, RESUME_GROUP_BYTES, Resumption, SlotsFree};
 use crate::types::{Boot, Offset, SegmentId, Seq};
 
 /// The newest segment, scanned to its end.
@@ -52,15 +53,15 @@ struct Place {
     header: SegmentHeader,
     safe: Boundary,
     position: u32,
-    /// Its footer and mark slots may be written.
-    sealable: bool,
+    slots: SlotsFree,
 }
 
 impl Engine<'_> {
     /// The head, where the newest segment ends.
     pub(super) fn recover_tail(&mut self) -> Result<Poll<()>, Error> {
         let segment = self.ordered(0);
-        let sealable = ready!(self.poll_sealable(segment)?);
+        let slots = ready!(self.poll_slots(segment)?);
+        let own_mark = ready!(self.poll_own_mark_free()?);
         let footer = ready!(self.poll_footer(segment)?)
             .filter(|footer| Some(footer.header.open_seq) == self.segments.open_seq(segment));
         if let Some(footer) = footer {
@@ -79,7 +80,7 @@ impl Engine<'_> {
             return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader));
         }
         let mut place = self.place_behind(&tail);
-        place.sealable = sealable;
+        place.slots = slots;
         self.number_session(&tail)?;
         let adopted = self.recovery.unproven.and_then(|next| {
             let ends = [tail.end, place.safe];
@@ -94,24 +95,49 @@ impl Engine<'_> {
             self.complete_footer(footer, cut, &tail);
         }
         self.place_head(&place, &tail);
+        let mark_free = if adopted.is_some() { slots.mark } else { own_mark };
+        if self.head.mark == MarkState::Unissued && !mark_free {
+            // One that may be half written cannot be written again: this header is the only copy until it is sealed.
+            self.head.mark = MarkState::Issued;
+            if self.head.cut.is_some_and(|cut| self.segments.open_seq(cut.segment).is_some()) {
+                self.segments.set_holds_end(self.head.segment);
+            }
+        }
         self.recovery.closed =
             adopted.is_none() && matches!(tail.last, Some((GroupKind::Close, _)));
         self.recovery.enter(Phase::Resume);
         Ok(Poll::Ready(()))
     }
 
-    /// Whether the footer and mark slots of a segment may be written: an interrupted session may have done so already, and
-    /// what needs erase is not written twice.
-    fn poll_sealable(&mut self, segment: SegmentId) -> Result<Poll<bool>, Error> {
+    /// Which slots of a segment may be written: an interrupted session may have written them already.
+    fn poll_slots(&mut self, segment: SegmentId) -> Result<Poll<SlotsFree>, Error> {
+        let layout = self.port.layout;
+        let footer = ready!(self.poll_blank(segment, layout.data_end..layout.mark_start)?);
+        let mark = ready!(self.poll_blank(segment, layout.mark_start..layout.segment_bytes)?);
+        Ok(Poll::Ready(SlotsFree { footer, mark }))
+    }
+
+    /// Whether the slot for the newest segment's mark may be written.
+    fn poll_own_mark_free(&mut self) -> Result<Poll<bool>, Error> {
+        let cut = self.recovery.newest.header.and_then(|header| header.cut);
+        let before = cut.filter(|cut| self.segments.open_seq(cut.segment) == Some(cut.open_seq));
+        let Some(cut) = before else { return Ok(Poll::Ready(false)) };
+        let layout = self.port.layout;
+        self.poll_blank(cut.segment, layout.mark_start..layout.segment_bytes)
+    }
+
+    /// Whether bytes may be written: they read as erased, or nothing needs to be erased.
+    fn poll_blank(&mut self, segment: SegmentId, range: Range<u32>) -> Result<Poll<bool>, Error> {
         let (true, Some(erased)) = (self.port.caps.needs_erase, self.port.caps.erased) else {
             return Ok(Poll::Ready(!self.port.caps.needs_erase));
         };
         let layout = self.port.layout;
-        let mut at = layout.data_end;
-        while at < layout.segment_bytes {
+        let mut at = range.start;
+        while at < range.end {
             let page = layout.page_at(segment, Offset(at));
             let frame = ready!(self.port.resident(page, 2)?);
             let bytes = &self.port.pool.frame(frame)[layout.in_page(Offset(at)) as usize..];
+            let bytes = &bytes[..bytes.len().min((range.end - at) as usize)];
             if bytes.iter().any(|&byte| byte != erased) {
                 return Ok(Poll::Ready(false));
             }
@@ -139,7 +165,8 @@ impl Engine<'_> {
         if self.port.caps.needs_erase {
             position = layout.padded(position.max(tail.blank_from).max(tail.reach.0));
         }
-        Place { header: tail.header, safe, position, sealable: false }
+        let slots = SlotsFree { footer: false, mark: false };
+        Place { header: tail.header, safe, position, slots }
     }
 
     /// This session's boot and its first sequence.
@@ -175,7 +202,8 @@ impl Engine<'_> {
         }
         self.hints.start();
         self.recovery.newest.mark = MarkState::Unissued;
-        Place { header: next.header, safe, position, sealable: true }
+        let slots = SlotsFree { footer: true, mark: true };
+        Place { header: next.header, safe, position, slots }
     }
 
     /// Writes the footer of a segment whose first one was torn, where the device allows it.
@@ -198,7 +226,8 @@ impl Engine<'_> {
         self.head.spare = spare;
         let jumped = core::mem::replace(&mut self.next_seq, Seq(self.recovery.seq_max.0 + 1));
         self.hints.give_up();
-        self.head.sealable = !self.port.caps.needs_erase && self.access == Access::ReadWrite;
+        let footer = !self.port.caps.needs_erase && self.access == Access::ReadWrite;
+        self.head.slots = SlotsFree { footer, mark: footer };
         if self.port.pool.available() > 0 && self.port.room() > 0 {
             self.seal(end);
         }
@@ -221,16 +250,12 @@ impl Engine<'_> {
         });
         self.head.safe = place.safe;
         self.head.spare = spare;
-        self.head.sealable = place.sealable;
+        self.head.slots = place.slots;
         self.head.mark = self.recovery.newest.mark;
         if self.cage.holds(Canary::AppendAfterTorn) {
             let SegmentHeader { segment, open_seq, .. } = tail.header;
             self.head.resumption = Resumption::Done;
             self.head.seeds = self.scan_context().seeds(segment, open_seq, tail.boot);
-        }
-        if self.port.caps.needs_erase {
-            // A mark that may be half written cannot be written again.
-            self.head.mark = MarkState::Issued;
         }
         self.head.seq_max = self.recovery.accepted;
         self.published_seq = self.recovery.accepted;
