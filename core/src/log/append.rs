@@ -3,6 +3,7 @@
 use core::task::Poll;
 
 use super::head::OpenGroup;
+use crate::canary::Canary;
 use crate::device::Durability;
 use crate::engine::{Engine, Gather, OpKind, Purpose, ready};
 use crate::error::Error;
@@ -145,9 +146,10 @@ impl Engine<'_> {
         new: Location,
     ) {
         let layout = self.port.layout;
-        let replaced = self.keydir.get(fingerprint).filter(|entry| entry.location.address == old);
+        let any = self.cage.holds(Canary::LiveAtRead);
+        let replaced = self.keydir.get(fingerprint).filter(|entry| any || entry.location.address == old);
         if let Some(entry) = replaced
-            && self.keydir.replace_location(fingerprint, old, new)
+            && self.keydir.replace_location(fingerprint, entry.location.address, new)
         {
             self.bury(&entry);
             self.segments.add_live(layout.segment_of(new.address), new.record_bytes);

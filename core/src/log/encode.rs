@@ -2,6 +2,7 @@
 //! from a reader's frames, from pinned frames or from those of a failed segment; every way in begins and ends here.
 
 use super::append::NewRecord;
+use crate::canary::Canary;
 use crate::engine::{Engine, Record};
 use crate::error::Error;
 use crate::format::bytes::round_up;
@@ -22,6 +23,7 @@ pub(crate) struct Begun {
     /// Bytes of the whole record.
     pub(crate) record_bytes: u32,
     kind: RecordKind,
+    is_copy: bool,
 }
 
 impl Begun {
@@ -55,7 +57,7 @@ impl Engine<'_> {
             self.write_bytes(&seq.0.to_le_bytes());
             record_bytes += EXPLICIT_SEQ_BYTES;
         }
-        Begun { offset, seq, record_bytes, kind: shape.kind }
+        Begun { offset, seq, record_bytes, kind: shape.kind, is_copy: explicit }
     }
 
     /// Aligns the end of a record whose body was written, and keeps a hint of it; answers its entry.
@@ -63,7 +65,9 @@ impl Engine<'_> {
         self.write_zeros(round_up(self.head.position, self.port.layout.align));
         let kind = begun.entry_kind();
         let next = Offset(self.head.position);
-        self.hints.add((begun.offset, begun.seq), next, fingerprint, begun.record_bytes, kind);
+        if !(begun.is_copy && self.cage.holds(Canary::CopyWithoutHint)) {
+            self.hints.add((begun.offset, begun.seq), next, fingerprint, begun.record_bytes, kind);
+        }
         let address = self.port.layout.log_address(self.head.segment, begun.offset);
         let location = Location { address, record_bytes: begun.record_bytes };
         Entry { seq: begun.seq, location, kind }

@@ -20,7 +20,7 @@ use crate::format::record::{
 };
 use crate::keydir::Entry;
 use crate::recover::{Scan, ScanEvent};
-use crate::types::{EntryKind, Fingerprint, Offset, SegmentId, Seq};
+use crate::types::{EntryKind, Fingerprint, Location, Offset, SegmentId, Seq};
 
 /// Pages read at once.
 const AHEAD: u32 = 16;
@@ -30,6 +30,8 @@ const AHEAD: u32 = 16;
 struct Found {
     fingerprint: Fingerprint,
     offset: Offset,
+    /// What the entry says when the record is read: for a seeded bug alone.
+    at_read: Option<Entry>,
 }
 
 /// A walk through one sealed segment.
@@ -60,6 +62,11 @@ impl Walk {
     /// How far the segment was read.
     pub(crate) fn read(&self) -> Offset {
         Offset(self.read)
+    }
+
+    /// Nothing was read yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.scan.is_none() && !self.over
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -106,10 +113,15 @@ impl Engine<'_> {
         let context = self.scan_context();
         let event = ready!(scan.step_page(&mut self.port, &context, AHEAD)?);
         match event {
-            Some(ScanEvent::Record { header, offset, fingerprint, .. })
-                if header.kind.entry_kind().is_some() =>
-            {
-                walk.found = Some(Found { fingerprint, offset });
+            Some(ScanEvent::Record { header, offset, seq, fingerprint }) => {
+                if let Some(kind) = header.kind.entry_kind() {
+                    let address = self.port.layout.log_address(walk.segment, offset);
+                    let location = Location { address, record_bytes: header.record_bytes() };
+                    self.revive(&fingerprint, Entry { seq, location, kind });
+                    let early = self.cage.holds(Canary::LiveAtRead);
+                    let at_read = if early { self.keydir.get(&fingerprint) } else { None };
+                    walk.found = Some(Found { fingerprint, offset, at_read });
+                }
             }
             // A place where a session ended in the middle of a group, or damage: the live bytes will tell.
             Some(ScanEvent::Bad) => {
@@ -141,7 +153,9 @@ impl Engine<'_> {
     fn poll_judge(&mut self, walk: &Walk, found: &Found) -> Result<Poll<MergeBytes>, Error> {
         let address = self.port.layout.log_address(walk.segment, found.offset);
         let alive = |engine: &Self| {
-            engine.keydir.get(&found.fingerprint).filter(|entry| entry.location.address == address)
+            let early = engine.cage.holds(Canary::LiveAtRead);
+            let entry = if early { found.at_read } else { engine.keydir.get(&found.fingerprint) };
+            entry.filter(|entry| entry.location.address == address)
         };
         let Some(entry) = alive(self) else { return Ok(Poll::Ready(MergeBytes(0))) };
         if entry.kind == EntryKind::Tombstone && self.tombstone_may_go(walk, &entry) {
@@ -157,12 +171,30 @@ impl Engine<'_> {
             Ok(Poll::Ready(record)) => record,
             Ok(Poll::Pending) => return Ok(Poll::Pending),
             // It stays where it is, and so does the segment.
-            Err(Error::Corrupted(_)) => return Ok(Poll::Ready(MergeBytes(0))),
+            Err(Error::Corrupted(_)) => {
+                if self.cage.holds(Canary::RotDropped) {
+                    self.keydir.remove(&found.fingerprint);
+                    self.bury(&entry);
+                }
+                return Ok(Poll::Ready(MergeBytes(0)));
+            }
             Err(error) => return Err(error),
         };
         let bytes = self.append_copy(&found.fingerprint, &entry, &record);
         self.release_record();
         Ok(Poll::Ready(MergeBytes(u64::from(bytes))))
+    }
+
+    /// The seeded bug: a record that no entry points to becomes one.
+    fn revive(&mut self, fingerprint: &Fingerprint, entry: Entry) {
+        if self.cage.holds(Canary::MergeRaw)
+            && self.keydir.get(fingerprint).is_none()
+            && entry.kind == EntryKind::Value
+            && self.keydir.insert(fingerprint, entry).is_ok()
+        {
+            let segment = self.port.layout.segment_of(entry.location.address);
+            self.segments.add_live(segment, entry.location.record_bytes);
+        }
     }
 
     /// Whether nothing that this tombstone hides can come back: every other segment that exists was opened later.

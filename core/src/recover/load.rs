@@ -162,6 +162,9 @@ impl Engine<'_> {
     /// A record of the newest segment says that another one is free: all that was alive in it stands before.
     fn note_freed(&mut self, freed: &Announcement) {
         let (segment, newest) = (freed.segment, self.ordered(0));
+        if self.cage.holds(Canary::AnnouncementIgnored) {
+            return;
+        }
         // Whatever incarnation is thought to be there: none was opened since, or that would be the newest. What was opened and
         // did not count may have replaced the header of the one that is meant.
         if self.segments.exists(segment)
