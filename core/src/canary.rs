@@ -57,6 +57,24 @@ pub enum Canary {
     NoOldFlag,
     /// What an earlier use left in the footer and mark slots of a segment stays there.
     StaleFooter,
+    /// A merge judges a record when it reads it, and points the entry to the copy without looking again.
+    LiveAtRead,
+    /// A merge takes a record that no entry points to for a key's newest one.
+    MergeRaw,
+    /// Recovery reads segments that were announced as free.
+    AnnouncementIgnored,
+    /// A segment is announced as free before it is walked.
+    AnnounceBeforeCopies,
+    /// The copies of a merge have no hints.
+    CopyWithoutHint,
+    /// Headers list a segment that was given back.
+    KeepFreedInBitmap,
+    /// Appends take the segment that is kept for recovery and merges.
+    NoReserve,
+    /// Puts are let in however much is alive.
+    NoAdmission,
+    /// A merge forgets a record that cannot be read.
+    RotDropped,
 }
 
 impl Canary {
@@ -96,6 +114,15 @@ impl Canary {
             Self::MergeBumpsSeq => "MergeBumpsSeq",
             Self::NoOldFlag => "NoOldFlag",
             Self::StaleFooter => "StaleFooter",
+            Self::LiveAtRead => "LiveAtRead",
+            Self::MergeRaw => "MergeRaw",
+            Self::AnnouncementIgnored => "AnnouncementIgnored",
+            Self::AnnounceBeforeCopies => "AnnounceBeforeCopies",
+            Self::CopyWithoutHint => "CopyWithoutHint",
+            Self::KeepFreedInBitmap => "KeepFreedInBitmap",
+            Self::NoReserve => "NoReserve",
+            Self::NoAdmission => "NoAdmission",
+            Self::RotDropped => "RotDropped",
         }
     }
 
@@ -127,6 +154,15 @@ impl Canary {
         Self::MergeBumpsSeq,
         Self::NoOldFlag,
         Self::StaleFooter,
+        Self::LiveAtRead,
+        Self::MergeRaw,
+        Self::AnnouncementIgnored,
+        Self::AnnounceBeforeCopies,
+        Self::CopyWithoutHint,
+        Self::KeepFreedInBitmap,
+        Self::NoReserve,
+        Self::NoAdmission,
+        Self::RotDropped,
     ];
 }
 

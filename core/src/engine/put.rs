@@ -4,6 +4,7 @@ use core::task::Poll;
 
 use super::core_state::Engine;
 use super::ready;
+use crate::canary::Canary;
 use crate::error::Error;
 use crate::format::parser::Bounds;
 use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordKind};
@@ -141,7 +142,8 @@ impl Engine<'_> {
         let freed = dies.map_or(0, |old| self.entry_cost(old));
         let live = (self.segments.live_total() + bytes).saturating_sub(freed);
         // What does not take more room than there is taken now is always let in.
-        if live > self.live_bytes_max(self.segments.count()) && bytes > freed {
+        let is_beyond = live > self.live_bytes_max(self.segments.count()) && bytes > freed;
+        if is_beyond && !self.cage.holds(Canary::NoAdmission) {
             return self.poll_grow();
         }
         Ok(Poll::Ready(()))

@@ -3,6 +3,7 @@
 use core::task::Poll;
 
 use super::head::OpenGroup;
+use crate::canary::Canary;
 use crate::device::Durability;
 use crate::engine::{Engine, Gather, OpKind, Purpose, ready};
 use crate::error::Error;
@@ -136,10 +137,12 @@ impl Engine<'_> {
 
     /// Points the entry of a record that was encoded anew to its new place, if it still points to the old one.
     pub(crate) fn repoint(&mut self, fingerprint: &Fingerprint, old: LogAddress, new: Location) {
-        let newest = self.keydir.get(fingerprint).filter(|entry| entry.location.address == old);
+        let any = self.cage.holds(Canary::LiveAtRead);
+        let newest =
+            self.keydir.get(fingerprint).filter(|entry| any || entry.location.address == old);
         let entry = match newest {
             Some(entry) => {
-                self.keydir.replace_location(fingerprint, old, new);
+                self.keydir.replace_location(fingerprint, entry.location.address, new);
                 entry
             }
             None => {

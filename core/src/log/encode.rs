@@ -2,6 +2,7 @@
 //! from a reader's frames, from pinned frames or from those of a failed segment; every way in begins and ends here.
 
 use super::append::NewRecord;
+use crate::canary::Canary;
 use crate::engine::{Engine, Record};
 use crate::error::Error;
 use crate::format::bytes::round_up;
@@ -24,6 +25,7 @@ pub(crate) struct Begun {
     pub(crate) record_bytes: u32,
     kind: RecordKind,
     is_old: bool,
+    is_copy: bool,
 }
 
 impl Begun {
@@ -57,7 +59,7 @@ impl Engine<'_> {
             record_bytes += EXPLICIT_SEQ_BYTES;
         }
         let is_old = shape.flags & FLAG_OLD != 0;
-        Begun { offset, seq, record_bytes, kind: shape.kind, is_old }
+        Begun { offset, seq, record_bytes, kind: shape.kind, is_old, is_copy: explicit }
     }
 
     /// Aligns the end of a record whose body was written, and keeps a hint of it, unless it is an old version; answers its
@@ -66,7 +68,8 @@ impl Engine<'_> {
         self.write_zeros(round_up(self.head.position, self.port.layout.align));
         let kind = begun.entry_kind();
         let next = Offset(self.head.position);
-        if !begun.is_old {
+        let unhinted = begun.is_copy && self.cage.holds(Canary::CopyWithoutHint);
+        if !begun.is_old && !unhinted {
             self.hints.add((begun.offset, begun.seq), next, fingerprint, begun.record_bytes, kind);
         }
         let address = self.port.layout.log_address(self.head.segment, begun.offset);

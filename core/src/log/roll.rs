@@ -60,7 +60,8 @@ impl Engine<'_> {
     /// Ready where there is a free segment beyond the reserve; grows the device where it can.
     fn poll_free_segment(&mut self) -> Result<Poll<()>, Error> {
         self.release_announced();
-        let reserve = if self.merger.is_working { 0 } else { RESERVE };
+        let all = self.merger.is_working || self.cage.holds(Canary::NoReserve);
+        let reserve = if all { 0 } else { RESERVE };
         if self.segments.free() > reserve {
             return Ok(Poll::Ready(()));
         }
@@ -251,6 +252,11 @@ impl Engine<'_> {
         let slot = &mut self.port.pool.frame_mut(frame)[..layout.header_slot as usize];
         let from = HEADER_FIXED_BYTES as usize;
         self.segments.fill_bitmap(&mut slot[from..from + bitmap_bytes as usize], gone);
+        if let Some(freed) = self.merger.last_freed
+            && self.cage.holds(Canary::KeepFreedInBitmap)
+        {
+            slot[from + freed.0 as usize / 8] |= 1 << (freed.0 % 8);
+        }
         encode_header(&header, place, &self.sums, &self.store_id, slot, bitmap_bytes);
         let (address, purpose) = match place {
             HeaderPlace::Own(segment) => {

@@ -47,6 +47,8 @@ pub(crate) struct Merger {
     pub(crate) freed: u64,
     /// Segments that the newest header speaks of.
     pub(crate) header_count: u32,
+    /// The newest of them.
+    pub(crate) last_freed: Option<SegmentId>,
     /// Segments announced.
     pub(crate) announcements: u64,
     /// Sweeps that came to their segment's end.
@@ -169,6 +171,10 @@ impl Engine<'_> {
 
     /// Walks on; ready with `Over` once the segment is announced, or kept because it is damaged.
     fn poll_walk_or_free(&mut self, walk: &mut Walk) -> Result<Poll<WalkStep>, Error> {
+        if self.cage.holds(Canary::AnnounceBeforeCopies) && walk.is_fresh() {
+            ready!(self.poll_place(RECORD_HEADER_BYTES + ANNOUNCEMENT_BYTES as u32)?);
+            self.append_announcement(walk.segment);
+        }
         if !walk.is_over() {
             let step = ready!(self.poll_walk(walk)?);
             if let WalkStep::Worked(work) = step {
@@ -190,11 +196,7 @@ impl Engine<'_> {
         ready!(self.poll_doomed_from(segment)?);
         ready!(self.poll_reclaim()?);
         ready!(self.poll_place(RECORD_HEADER_BYTES + ANNOUNCEMENT_BYTES as u32)?);
-        let Some(open_seq) = self.segments.open_seq(segment) else { return Ok(Poll::Ready(())) };
-        self.open_group(GroupKind::Data);
-        let announcement = Announcement { segment, open_seq };
-        let seq = self.append_service_record(RecordKind::Announcement, &announcement.encode());
-        self.published_seq = self.published_seq.max(seq);
+        let Some(seq) = self.append_announcement(segment) else { return Ok(Poll::Ready(())) };
         self.merger.announced = Some((segment, seq));
         self.merger.announcements += 1;
         if self.cage.holds(Canary::FreeBeforeDurable) {
@@ -202,6 +204,15 @@ impl Engine<'_> {
             self.release_announced();
         }
         Ok(Poll::Ready(()))
+    }
+
+    fn append_announcement(&mut self, segment: SegmentId) -> Option<Seq> {
+        let open_seq = self.segments.open_seq(segment)?;
+        self.open_group(GroupKind::Data);
+        let announcement = Announcement { segment, open_seq };
+        let seq = self.append_service_record(RecordKind::Announcement, &announcement.encode());
+        self.published_seq = self.published_seq.max(seq);
+        Some(seq)
     }
 
     /// Ready once no announced segment waits.
@@ -219,6 +230,7 @@ impl Engine<'_> {
         if self.durable_seq >= seq {
             self.merger.announced = None;
             self.merger.freed += 1;
+            self.merger.last_freed = Some(segment);
             // What is being read may lie in it.
             self.release_record();
             self.forget_slots(segment);

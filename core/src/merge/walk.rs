@@ -20,7 +20,7 @@ use crate::format::record::{
 };
 use crate::keydir::Entry;
 use crate::recover::{Scan, ScanEvent};
-use crate::types::{EntryKind, Fingerprint, LogAddress, Offset, SegmentId, Seq};
+use crate::types::{EntryKind, Fingerprint, Location, LogAddress, Offset, SegmentId, Seq};
 
 /// Pages read at once.
 const AHEAD: u32 = 16;
@@ -30,6 +30,8 @@ const AHEAD: u32 = 16;
 struct Found {
     fingerprint: Fingerprint,
     offset: Offset,
+    /// What the entry says when the record is read: for a seeded bug alone.
+    at_read: Option<Entry>,
 }
 
 /// A walk through one sealed segment.
@@ -83,6 +85,11 @@ impl Walk {
         MergeBytes(u64::from(self.reached() - before))
     }
 
+    /// Nothing was read yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.scan.is_none() && !self.over
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.over
     }
@@ -128,38 +135,19 @@ impl Engine<'_> {
         let context = self.scan_context();
         let event = ready!(scan.step_page(&mut self.port, &context, AHEAD)?);
         match event {
-            Some(ScanEvent::Record { header, offset, fingerprint, .. })
-                if header.kind.entry_kind().is_some() =>
-            {
-                walk.found = Some(Found { fingerprint, offset });
+            Some(ScanEvent::Record { header, offset, seq, fingerprint }) => {
+                if let Some(kind) = header.kind.entry_kind() {
+                    let address = self.port.layout.log_address(walk.segment, offset);
+                    let location = Location { address, record_bytes: header.record_bytes() };
+                    self.revive(&fingerprint, Entry { seq, location, kind });
+                    let alive = |engine: &Self| {
+            if engine.cage.holds(Canary::LiveAtRead) {
+                let entry = found.at_read.filter(|entry| entry.location.address == address);
+                return entry.map(|entry| (entry, Age::Newest));
             }
-            // A place where a session ended in the middle of a group, or damage: the live bytes will tell.
-            Some(ScanEvent::Bad) => {
-                let next = self.port.layout.padded(scan.position.0 + 1);
-                scan.skip_to(Offset(next));
-            }
-            _ => {}
-        }
-        Ok(Poll::Ready(WalkStep::Worked(walk.note_progress())))
-    }
-
-    fn poll_walk_header(&mut self, walk: &mut Walk) -> Result<Poll<WalkStep>, Error> {
-        let header = ready!(self.poll_any_header(walk.segment)?);
-        match header {
-            Some(header) => {
-                let start = Offset(self.port.layout.data_start);
-                let incarnation = (walk.segment, header.open_seq, header.boot);
-                walk.scan = Some(Scan::new(incarnation, start, Verify::Group));
-            }
-            None => walk.over = true,
-        }
-        Ok(Poll::Ready(WalkStep::Worked(MergeBytes(0))))
-    }
-
-    /// Copies a record if it is alive; ready with the bytes of the copy.
-    fn poll_judge(&mut self, walk: &Walk, found: &Found) -> Result<Poll<MergeBytes>, Error> {
-        let address = self.port.layout.log_address(walk.segment, found.offset);
-        let Some((entry, _)) = self.alive_at(&found.fingerprint, address) else {
+            engine.alive_at(&found.fingerprint, address)
+        };
+        let Some((entry, _)) = alive(self) else {
             return Ok(Poll::Ready(MergeBytes(0)));
         };
         if entry.kind == EntryKind::Tombstone && self.tombstone_may_go(walk, &entry, found) {
@@ -170,14 +158,20 @@ impl Engine<'_> {
         }
         ready!(self.poll_place(entry.location.record_bytes + EXPLICIT_SEQ_BYTES)?);
         // Making room may have waited for the device.
-        let Some((entry, age)) = self.alive_at(&found.fingerprint, address) else {
+        let Some((entry, age)) = alive(self) else {
             return Ok(Poll::Ready(MergeBytes(0)));
         };
         let record = match self.poll_record(&entry) {
             Ok(Poll::Ready(record)) => record,
             Ok(Poll::Pending) => return Ok(Poll::Pending),
             // It stays where it is, and so does the segment.
-            Err(Error::Corrupted(_)) => return Ok(Poll::Ready(MergeBytes(0))),
+            Err(Error::Corrupted(_)) => {
+                if self.cage.holds(Canary::RotDropped) {
+                    self.keydir.remove(&found.fingerprint);
+                    self.bury(&entry);
+                }
+                return Ok(Poll::Ready(MergeBytes(0)));
+            }
             Err(error) => return Err(error),
         };
         let bytes = self.append_copy(&found.fingerprint, (&entry, age), &record);
@@ -195,6 +189,18 @@ impl Engine<'_> {
             return None;
         }
         self.versions.find_at(fingerprint, address).map(|version| (version.entry, Age::Old))
+    }
+
+    /// The seeded bug: a record that no entry points to becomes one.
+    fn revive(&mut self, fingerprint: &Fingerprint, entry: Entry) {
+        if self.cage.holds(Canary::MergeRaw)
+            && self.keydir.get(fingerprint).is_none()
+            && entry.kind == EntryKind::Value
+            && self.keydir.insert(fingerprint, entry).is_ok()
+        {
+            let segment = self.port.layout.segment_of(entry.location.address);
+            self.segments.add_live(segment, &entry);
+        }
     }
 
     /// Whether nothing that this tombstone hides can come back: every other segment that exists was opened later.

@@ -162,11 +162,15 @@ impl Engine<'_> {
     /// A record of the newest segment says that another one is free: all that was alive in it stands before.
     fn note_freed(&mut self, freed: &Announcement) {
         let (segment, newest) = (freed.segment, self.ordered(0));
-        if !self.segments.exists(segment) || segment == newest {
+        if self.cage.holds(Canary::AnnouncementIgnored)
+            || !self.segments.exists(segment)
+            || segment == newest
+        {
             return;
         }
-        // Whatever incarnation is thought to be there: none was opened since, or that would be the newest. The first
-        // segment's header, for one, is assumed where an erase took it.
+        // Whatever incarnation is thought to be there: none was opened since, or that would be the newest. What was opened and
+        // did not count may have replaced the header of the one that is meant; the first segment's header is assumed where an
+        // erase took it.
         if self.segments.is_missing(segment) || self.segments.open_seq(segment).is_some() {
             self.recovery.passed_over += 1;
             self.segments.release(segment);

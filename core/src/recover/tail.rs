@@ -194,6 +194,10 @@ impl Engine<'_> {
     fn adopt(&mut self, next: &Unproven, cut: &Cut) -> Place {
         self.segments.set_used(cut.segment, cut.end.0);
         self.segments.open(next.header.segment, next.header.open_seq);
+        if self.port.caps.needs_erase {
+            // The mark that should tell of that end is not there, and its slot may be half written.
+            self.segments.set_holds_end(next.header.segment);
+        }
         let layout = &self.port.layout;
         let safe = Boundary { end: layout.data_start, digest: 0 };
         let mut position = layout.data_start;

@@ -285,6 +285,9 @@ impl Desk<'_> {
             let key = (churn.key + spread) % KEYS as u8;
             let size = Size::Medium(churn.size.wrapping_add(turn % 4));
             self.put(store, Value { key, size, style: 0 })?;
+            if self.history.alternatives() > 16 {
+                return Ok(());
+            }
             if churn.pattern == Pattern::Deletes {
                 self.delete(store, usize::from(churn.key + turn / 2) % KEYS)?;
             }

@@ -306,6 +306,9 @@ impl SimDevice {
         if self.profile().medium == Medium::Block {
             // What arrived of it is nothing that anybody was told of: a later session may write there.
             self.rules.forget_at_open(offset, data.len() as u32);
+        } else if !self.profile().program_once && kept < data.len() {
+            // The rest still reads as erased, which is all that a later session can go by.
+            self.rules.forget_at_open(offset + kept as u32, (data.len() - kept) as u32);
         }
         if kept > 0 {
             self.program(offset, &data[..kept]);

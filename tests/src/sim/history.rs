@@ -179,6 +179,12 @@ impl History {
         self.steps[self.upper as usize].count = (self.states.len() - first) as u32;
     }
 
+    /// How many states the store may be in now, as far as its answers tell.
+    #[must_use]
+    pub fn alternatives(&self) -> u32 {
+        self.steps[self.upper as usize].count
+    }
+
     /// Everything submitted is durable.
     pub fn ack(&mut self) {
         self.lower = self.upper;

@@ -57,6 +57,7 @@ pub struct RotCounts {
     pub excused: u64,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Unharmed,
     Refused,
@@ -189,8 +190,34 @@ fn refused(error: &Error, rot: Rot) -> Result<Verdict, Problem> {
     }
 }
 
-/// Reads everything in both ways; the worst answer.
+/// Reads everything, then merges, then reads everything again: a merge may neither copy damage nor lose what it hides.
 fn read<K: Kv>(
+    store: &mut K,
+    expected: &State,
+    history: &History,
+    buffer: &mut [u8],
+    rot: Rot,
+    exception: &Exception,
+) -> Result<Verdict, Problem> {
+    let first = read_once(store, expected, history, buffer, rot, exception)?;
+    if first == Verdict::Excused {
+        return Ok(first);
+    }
+    for _ in 0..64 {
+        match store.merge(u64::MAX) {
+            Ok(true) => {}
+            Ok(false) | Err(Error::Corrupted(_) | Error::Full) => break,
+            Err(error) => {
+                return Err(Problem::new("rot-merge", format!("merge_step answered: {error}")));
+            }
+        }
+    }
+    read_once(store, expected, history, buffer, rot, exception)
+        .map_err(|problem| Problem::new(problem.class, format!("after merges: {}", problem.what)))
+}
+
+/// Reads everything in both ways; the worst answer.
+fn read_once<K: Kv>(
     store: &mut K,
     expected: &State,
     history: &History,

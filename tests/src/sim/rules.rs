@@ -28,7 +28,7 @@ pub struct Rules {
     programmed: Vec<u64>,
     /// Overwritable: per commit unit the time of its last write; 0 for never.
     written: Vec<u32>,
-    /// Overwritable: commit units of writes that failed.
+    /// Units that writes which failed did not visibly touch: the next store may take them for untouched.
     failed: Vec<u32>,
     /// Durable writes since the last acknowledgement: their units.
     durable: Vec<u32>,
@@ -87,7 +87,11 @@ impl Rules {
         self.opened = self.clock;
         self.durable.clear();
         for unit in self.failed.drain(..) {
-            self.written[unit as usize] = 0;
+            if self.nor {
+                self.programmed[unit as usize / 64] &= !(1 << (unit % 64));
+            } else {
+                self.written[unit as usize] = 0;
+            }
         }
         let acked = self.acked;
         for time in &mut self.written {

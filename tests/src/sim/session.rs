@@ -60,6 +60,9 @@ pub struct Desk<'a> {
     pub is_full: bool,
 }
 
+/// A session with a broken device ends when so many states are possible: each unknown outcome may double them.
+const DOUBTS_MAX: u32 = 256;
+
 enum Exit {
     Close,
     ReadOnly,
@@ -198,6 +201,9 @@ impl Desk<'_> {
 
     fn drive<K: Kv>(&mut self, store: &mut K, tape: &mut TapeReader<'_>) -> Result<Exit, Problem> {
         loop {
+            if self.history.alternatives() > DOUBTS_MAX {
+                return Ok(Exit::Session(SessionEnd::Stopped));
+            }
             let place = tape.at as u32;
             let Some(op) = tape.next_op() else { return Ok(Exit::Session(SessionEnd::TapeEnd)) };
             store.device().note(OpKind::User(place));
