@@ -47,7 +47,9 @@ pub(crate) fn formula(mean: f64) -> f64 {
 
 /// Prints the table.
 pub(crate) fn measure(turns: u64) {
-    println!("| segments | hints | value | keys chosen | live/sealed | log | device | formula | free |");
+    println!(
+        "| segments | hints | value | keys chosen | live/sealed | log | device | formula | free |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (segments, segment_bytes) in [(64, 64 << 10), (256, 64 << 10), (64, 1 << 20)] {
         for (hints, value) in [(Hints::Omit, 100), (Hints::Write, 100), (Hints::Omit, 1000)] {
