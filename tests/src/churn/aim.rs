@@ -90,9 +90,9 @@ impl Aimer {
             Aim::Uniform => uniform,
             Aim::Zipf => self.zipf.as_ref().map_or(uniform, |zipf| zipf.draw(rng)),
             Aim::InTurn => (self.draws % u64::from(self.key_count)) as u32,
-            Aim::Level => self.from_fullest(store).unwrap_or(uniform),
+            Aim::Level => self.key_of_fullest(store).unwrap_or(uniform),
             Aim::Bursts => match self.draws / BURST % 3 {
-                0 => self.from_fullest(store).unwrap_or(uniform),
+                0 => self.key_of_fullest(store).unwrap_or(uniform),
                 1 if !self.recent.is_empty() => self.recent[rng.index(self.recent.len())],
                 _ => uniform,
             },
@@ -105,7 +105,7 @@ impl Aimer {
     }
 
     /// A key of the sealed segment with the most live bytes.
-    fn from_fullest(&mut self, store: &Store<'_, MemoryDevice<Vec<u8>>>) -> Option<u32> {
+    fn key_of_fullest(&mut self, store: &Store<'_, MemoryDevice<Vec<u8>>>) -> Option<u32> {
         // Merges move keys: a few are filed anew each time.
         for _ in 0..4 {
             self.file_one(store);
