@@ -7,7 +7,7 @@ use super::ledger::{Ledger, MergeBytes, NominalBytes};
 use crate::config::Pacing;
 use crate::engine::{Engine, ready};
 use crate::error::Error;
-use crate::types::{EntryKind, Seq};
+use crate::types::{EntryKind, SegmentId, Seq};
 
 /// Whether there is merge work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,7 @@ impl Engine<'_> {
             if self.merger.ledger.is_none() {
                 self.merger.caught_up |= self.segments.free() >= self.free_target();
                 if self.segments.free() > self.free_target() {
+                    // What this append is charged for is not charged again by the next cycle.
                     self.merger.next_start = None;
                     break;
                 }
@@ -91,15 +92,15 @@ impl Engine<'_> {
             if !all && target.0.saturating_sub(ledger.spent().0) < u64::from(self.merge_batch) {
                 break;
             }
-            if !ready!(self.poll_work(target)?) {
+            if !ready!(self.poll_work(target, ahead)?) {
                 break;
             }
         }
         self.poll_retire(1)
     }
 
-    /// Works on the cycle until `target` is spent; ready with whether it is complete.
-    fn poll_work(&mut self, target: MergeBytes) -> Result<Poll<bool>, Error> {
+    /// Works on the cycle until `target` is spent, for an append of `ahead` bytes; ready with whether it is complete.
+    fn poll_work(&mut self, target: MergeBytes, ahead: u64) -> Result<Poll<bool>, Error> {
         while let Some(ledger) = self.merger.ledger.filter(|ledger| ledger.spent() < target) {
             match ready!(self.poll_cycle_step()?) {
                 CycleStep::Worked(work) => {
@@ -109,7 +110,8 @@ impl Engine<'_> {
                 }
                 CycleStep::Complete => {
                     self.erase_ahead();
-                    self.merger.next_start = Some(ledger.end(self.nominal_total()));
+                    let total = NominalBytes(self.nominal_total().0 + ahead);
+                    self.merger.next_start = Some(ledger.end(total));
                     self.merger.ledger = None;
                     return Ok(Poll::Ready(true));
                 }
@@ -222,7 +224,7 @@ impl Engine<'_> {
             return self.poll_retire_until(work);
         }
         if self.merger.ledger.is_none() {
-            match self.best_victim().filter(|_| self.has_garbage() || self.is_short()) {
+            match self.idle_victim() {
                 Some(victim) => self.start_cycle(victim),
                 None => {
                     // Their segment must be sealed before the tombstones in it can go.
@@ -235,8 +237,17 @@ impl Engine<'_> {
             }
         }
         let spent = self.merger.ledger.map_or(0, |ledger| ledger.spent().0);
-        ready!(self.poll_work(MergeBytes(spent + 1))?);
+        ready!(self.poll_work(MergeBytes(spent + 1), 0)?);
         Ok(Poll::Ready(()))
+    }
+
+    /// The victim of an idle step.
+    fn idle_victim(&self) -> Option<SegmentId> {
+        if self.is_short() {
+            self.best_victim()
+        } else {
+            self.emptiest().filter(|_| self.has_garbage())
+        }
     }
 
     /// Whether merging would be of use now.
@@ -268,16 +279,22 @@ impl Engine<'_> {
         self.segments.free() <= self.free_target()
     }
 
-    /// Whether the sealed segments take more than they should, and one of them gives a good part of itself back.
+    /// Whether the sealed segments take more of the device than they should, and one of them has a good part to give back.
     fn has_garbage(&self) -> bool {
-        let data_start = self.port.layout.data_start;
-        let (mut used, mut live) = (0, 0);
+        let (mut taken, mut live) = (0, 0);
         for segment in self.segments.used_ids().filter(|&segment| segment != self.head.segment) {
-            used += u64::from(self.segments.used(segment).saturating_sub(data_start));
+            taken += u64::from(self.port.layout.segment_bytes);
             live += u64::from(self.segments.live(segment));
         }
-        let worth = |segment| self.gives_back(segment) > self.limits.payload / 8;
-        used * 100 > live * SETTLED_PERCENT && self.best_victim().is_some_and(worth)
+        taken * 100 > live * SETTLED_PERCENT && self.emptiest().is_some_and(|it| self.is_worth(it))
+    }
+
+    /// Whether a merge gives more back than the new segment may waste at its end, so that idle steps come to an end.
+    fn is_worth(&self, segment: SegmentId) -> bool {
+        let layout = &self.port.layout;
+        let waste = layout.record_bytes_max / 2 + 2 * layout.commit_unit;
+        let dead = self.limits.payload.saturating_sub(self.segments.live(segment));
+        dead > self.limits.payload / 8 + waste && self.gives_back(segment) > 0
     }
 
     /// Whether a pass over all segments would retire a good part of the keydir's entries.

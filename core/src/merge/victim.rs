@@ -110,15 +110,31 @@ impl Engine<'_> {
         })
     }
 
-    /// The segment whose merge gives most back: the fewest live bytes; among equals the oldest.
-    pub(crate) fn best_victim(&self) -> Option<SegmentId> {
+    /// The segment with the fewest live bytes, if its merge gives anything back; among equals the oldest.
+    pub(crate) fn emptiest(&self) -> Option<SegmentId> {
         if !self.limits.allow_merges() {
             return None;
         }
         let age = |segment| self.segments.open_seq(segment).unwrap_or(Seq(0));
-        let best =
-            self.candidates().min_by_key(|&segment| (self.segments.live(segment), age(segment)))?;
-        (self.gives_back(best) > 0).then_some(best)
+        let key = |&segment: &SegmentId| (self.segments.live(segment), age(segment));
+        self.candidates().min_by_key(key).filter(|&segment| self.gives_back(segment) > 0)
+    }
+
+    /// The victim of a cycle: of those that the proof allows the one with the best ratio of benefit to cost, which is
+    /// `dead * age / (read + copied)`: what is old and still alive will stay so, so little of it pays off for longer.
+    pub(crate) fn best_victim(&self) -> Option<SegmentId> {
+        let emptiest = self.emptiest()?;
+        let payload = self.limits.payload;
+        let ratio = |segment: SegmentId| {
+            let live = self.segments.live(segment).min(payload);
+            let born = self.segments.open_seq(segment).unwrap_or(Seq(0));
+            let age = u128::from(self.next_seq.0.saturating_sub(born.0));
+            u128::from(payload - live) * age / u128::from(payload + live)
+        };
+        let provable = |segment: &SegmentId| self.segments.live(*segment) <= self.limits.live_max;
+        // Among equals the first: the emptiest itself where nothing is better.
+        let better = |best, segment| if ratio(segment) > ratio(best) { segment } else { best };
+        Some(self.candidates().filter(provable).fold(emptiest, better))
     }
 
     /// Bytes that appends may consume while this segment is merged.

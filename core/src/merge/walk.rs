@@ -140,7 +140,38 @@ impl Engine<'_> {
                     let address = self.port.layout.log_address(walk.segment, offset);
                     let location = Location { address, record_bytes: header.record_bytes() };
                     self.revive(&fingerprint, Entry { seq, location, kind });
-                    let alive = |engine: &Self| {
+                    let early = self.cage.holds(Canary::LiveAtRead);
+                    let at_read = if early { self.keydir.get(&fingerprint) } else { None };
+                    walk.found = Some(Found { fingerprint, offset, at_read });
+                }
+            }
+            // A place where a session ended in the middle of a group, or damage: the live bytes will tell.
+            Some(ScanEvent::Bad) => {
+                let next = self.port.layout.padded(scan.position.0 + 1);
+                scan.skip_to(Offset(next));
+            }
+            _ => {}
+        }
+        Ok(Poll::Ready(WalkStep::Worked(walk.note_progress())))
+    }
+
+    fn poll_walk_header(&mut self, walk: &mut Walk) -> Result<Poll<WalkStep>, Error> {
+        let header = ready!(self.poll_any_header(walk.segment)?);
+        match header {
+            Some(header) => {
+                let start = Offset(self.port.layout.data_start);
+                let incarnation = (walk.segment, header.open_seq, header.boot);
+                walk.scan = Some(Scan::new(incarnation, start, Verify::Group));
+            }
+            None => walk.over = true,
+        }
+        Ok(Poll::Ready(WalkStep::Worked(MergeBytes(0))))
+    }
+
+    /// Copies a record if it is alive; ready with the bytes of the copy.
+    fn poll_judge(&mut self, walk: &Walk, found: &Found) -> Result<Poll<MergeBytes>, Error> {
+        let address = self.port.layout.log_address(walk.segment, found.offset);
+        let alive = |engine: &Self| {
             if engine.cage.holds(Canary::LiveAtRead) {
                 let entry = found.at_read.filter(|entry| entry.location.address == address);
                 return entry.map(|entry| (entry, Age::Newest));

@@ -64,6 +64,8 @@ pub struct Aimer {
     /// Keys by the segment in which they were last seen: each key stands in exactly one list.
     lists: Vec<Vec<u32>>,
     draws: u64,
+    /// When all keys were last filed anew.
+    filed: u64,
     recent: Vec<u32>,
 }
 
@@ -77,7 +79,7 @@ impl Aimer {
         let zipf = (aim == Aim::Zipf).then(|| Zipf::new(key_count));
         let mut lists = vec![Vec::new(); segments as usize];
         lists[0] = (0..key_count).collect();
-        Self { aim, key_count, zipf, lists, draws: 0, recent: Vec::new() }
+        Self { aim, key_count, zipf, lists, draws: 0, filed: 0, recent: Vec::new() }
     }
 
     /// The next key.
@@ -88,9 +90,9 @@ impl Aimer {
             Aim::Uniform => uniform,
             Aim::Zipf => self.zipf.as_ref().map_or(uniform, |zipf| zipf.draw(rng)),
             Aim::InTurn => (self.draws % u64::from(self.key_count)) as u32,
-            Aim::Level => self.from_fullest(store).unwrap_or(uniform),
+            Aim::Level => self.key_of_fullest(store).unwrap_or(uniform),
             Aim::Bursts => match self.draws / BURST % 3 {
-                0 => self.from_fullest(store).unwrap_or(uniform),
+                0 => self.key_of_fullest(store).unwrap_or(uniform),
                 1 if !self.recent.is_empty() => self.recent[rng.index(self.recent.len())],
                 _ => uniform,
             },
@@ -103,7 +105,7 @@ impl Aimer {
     }
 
     /// A key of the sealed segment with the most live bytes.
-    fn from_fullest(&mut self, store: &Store<'_, MemoryDevice<Vec<u8>>>) -> Option<u32> {
+    fn key_of_fullest(&mut self, store: &Store<'_, MemoryDevice<Vec<u8>>>) -> Option<u32> {
         // Merges move keys: a few are filed anew each time.
         for _ in 0..4 {
             self.file_one(store);
@@ -113,6 +115,10 @@ impl Aimer {
             Some((stats.live_cost, segment))
         };
         let fullest = (0..self.lists.len() as u32).filter_map(|segment| live(&segment)).max()?.1;
+        let stale = self.draws - self.filed > u64::from(self.key_count / 4);
+        if stale && self.lists[fullest as usize].is_empty() {
+            self.file_all(store);
+        }
         // Each turn files a key where it is, or finds one.
         while let Some(key) = self.lists[fullest as usize].pop() {
             let segment = self.file(store, key);
@@ -126,6 +132,16 @@ impl Aimer {
     fn file_one(&mut self, store: &Store<'_, MemoryDevice<Vec<u8>>>) {
         let list = (self.draws % self.lists.len() as u64) as usize;
         if let Some(key) = self.lists[list].pop() {
+            self.file(store, key);
+        }
+    }
+
+    fn file_all(&mut self, store: &Store<'_, MemoryDevice<Vec<u8>>>) {
+        self.filed = self.draws;
+        for list in &mut self.lists {
+            list.clear();
+        }
+        for key in 0..self.key_count {
             self.file(store, key);
         }
     }

@@ -38,6 +38,8 @@ pub struct Bound {
     /// Bytes of one read for a walk.
     read_run: u64,
     segment_bytes: u64,
+    /// What an append is charged beyond what it takes, if nothing of it is needed: a group and its padding.
+    around: u64,
 }
 
 impl Bound {
@@ -69,6 +71,7 @@ impl Bound {
             slots: u64::from(2 * (layout.segment_bytes - layout.data_end) + layout.data_start),
             read_run: 16 * page,
             segment_bytes: u64::from(layout.segment_bytes),
+            around: u64::from(layout.commit_unit) + 32,
         }
     }
 
@@ -78,10 +81,16 @@ impl Bound {
         self.debt_max as f64 / self.gain_min as f64
     }
 
-    /// The most merge work of a call that follows `before`: both may have left nominal bytes that were not paid for yet.
+    /// What a call may have to pay for: it is charged before it appends, with room for hints (13 bytes for a record of at
+    /// least 26), and what the calls before it consumed was perhaps not paid for yet.
+    fn nominal(&self, call: &Call, before: u64) -> u64 {
+        before + call.appended + call.appended / 2 + self.around
+    }
+
+    /// The most merge work of a call that follows calls which consumed `before` bytes since work was last asked for.
     #[must_use]
     pub fn work_max(&self, call: &Call, before: u64) -> u64 {
-        let nominal = call.appended + before;
+        let nominal = self.nominal(call, before);
         let cycles = 1 + nominal.div_ceil(self.gain_min);
         (self.rate() * nominal as f64) as u64 + self.batch + 2 * self.step * cycles
     }
@@ -90,7 +99,7 @@ impl Bound {
     #[must_use]
     pub fn device_max(&self, call: &Call, before: u64) -> u64 {
         let work = self.work_max(call, before);
-        let nominal = call.appended + before;
+        let nominal = self.nominal(call, before);
         let rolls = 2 + (work + nominal) / self.segment_bytes;
         work + nominal + self.carry + rolls * self.slots + self.read_run * rolls
     }
