@@ -61,6 +61,11 @@ impl Engine<'_> {
             merge_work: self.merger.work,
             segments_merged: self.merger.freed,
             segments_damaged: self.segments.lost(),
+            damages: self.damages.count(),
+            doubt: self.damages.doubt(),
+            scrub_bytes: self.scrub.bytes,
+            scrub_passes: self.scrub.passes,
+            scrub_damages: self.scrub.damages,
             poisoned: self.health == Health::Poisoned,
         }
     }

@@ -15,12 +15,14 @@ mod headers;
 mod hints;
 mod load;
 mod scan;
+mod salvage;
 mod search;
+mod survey;
 mod tail;
 
 pub(crate) use headers::NewestState;
 pub(crate) use scan::{Scan, ScanContext, ScanEvent};
-pub(crate) use search::{Search, SearchEnd};
+pub(crate) use survey::{Detour, EndOf, Route, Survey};
 
 use crate::engine::Cursor;
 use crate::types::{Boot, SegmentId, Seq};

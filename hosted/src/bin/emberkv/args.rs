@@ -19,11 +19,12 @@ Examples:
   emberkv list data.ember --prefix README
   emberkv dump data.ember --format jsonl -o data.jsonl
   emberkv check data.ember
+  emberkv salvage data.ember --to saved.ember
   emberkv create /dev/sdx1
 
 Exit codes:
   0  done
-  1  the key is not there, or `check` found damage
+  1  the key is not there, or `check` or `salvage` found damage
   2  an error; one line on standard error says what and what to do
 
 A key or value that begins with a dash follows `--`:  emberkv put data.ember -- -key -value
@@ -69,6 +70,8 @@ pub(crate) enum Verb {
     Stat(Report),
     /// Verify every checksum and list what is damaged; changes nothing
     Check(Report),
+    /// Copy everything that can still be read into a new store; changes nothing in the old one
+    Salvage(Salvage),
 }
 
 /// `create PATH`
@@ -204,6 +207,25 @@ pub(crate) struct Dump {
     /// Write each value as a file below this directory, which must be new or empty
     #[arg(long, value_name = "DIR")]
     pub(crate) tree: Option<PathBuf>,
+}
+
+const SALVAGE_HELP: &str = "\
+Of each key the newest value that can be read is copied, also where a newer one is lost: so an old
+value may come back, and a deleted key whose deletion is lost. Every damaged place is one line on
+standard error. Exit code 1: something may be lost.";
+
+/// `salvage PATH --to NEWPATH`
+#[derive(Debug, Args)]
+#[command(after_help = SALVAGE_HELP)]
+pub(crate) struct Salvage {
+    /// The damaged store
+    pub(crate) path: PathBuf,
+    /// The new store's file, which must not exist
+    #[arg(long, value_name = "NEWPATH")]
+    pub(crate) to: PathBuf,
+    /// Print the summary as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `stat PATH` and `check PATH`

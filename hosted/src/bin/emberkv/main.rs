@@ -19,6 +19,7 @@ mod load_text;
 mod load_tree;
 mod output;
 mod progress;
+mod salvage;
 mod session;
 mod single;
 mod size;
@@ -83,6 +84,7 @@ fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         Verb::Dump(dump) => dump::dump(&host, dump),
         Verb::Stat(report) => stat::stat(&host, report),
         Verb::Check(report) => check::check(&host, report),
+        Verb::Salvage(salvage) => salvage::salvage(&host, salvage),
     }
 }
 
