@@ -28,6 +28,9 @@ use crate::types::{Boot, Location, Offset, SegmentId, Seq};
 /// Pages read at once.
 const AHEAD: u32 = 16;
 
+/// Records in a row whose headers may be damaged, for the next one to be found.
+const SKIPPED_MAX: u64 = 4;
+
 /// Damage whose extent is known once the next group is met.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lost {
@@ -44,6 +47,8 @@ pub(super) struct Pieces {
     seq: Option<Seq>,
     /// Every record so far was whole.
     whole: bool,
+    /// No record begins where the last one ended.
+    astray: bool,
 }
 
 impl Engine<'_> {
@@ -99,7 +104,7 @@ impl Engine<'_> {
             Route::Damaged(detour) => {
                 self.recovery.load.detoured = true;
                 self.recovery.load.lost = Some(Lost { at: scan.position, next: None });
-                let pieces = Pieces { at: scan.position.0, seq: None, whole: true };
+                let pieces = Pieces { at: scan.position.0, seq: None, whole: true, astray: false };
                 self.recovery.load.mode = if detour.in_log {
                     Mode::Pieces(scan, detour, pieces)
                 } else {
@@ -151,28 +156,52 @@ impl Engine<'_> {
         if pieces.seq.is_none() {
             ready!(self.poll_first_piece(scan, pieces)?);
         }
-        // Each turn passes a record, at the end of the group the bytes are none.
+        // Each turn passes a record, or a byte where none begins.
         while let Some(seq) = pieces.seq {
-            let header_bytes = RECORD_HEADER_BYTES + EXPLICIT_SEQ_BYTES;
-            if pieces.at + header_bytes > limit {
+            if pieces.at + RECORD_HEADER_BYTES + EXPLICIT_SEQ_BYTES > limit {
                 break;
             }
             let mut bytes = [0; (RECORD_HEADER_BYTES + EXPLICIT_SEQ_BYTES) as usize];
             ready!(self.poll_bytes(scan.segment, pieces.at, &mut bytes)?);
-            let Some(header) = RecordHeader::decode(&bytes) else { break };
-            let record_bytes = header.record_bytes();
-            if record_bytes > self.port.layout.record_bytes_max.min(limit - pieces.at) {
-                break;
-            }
+            let room = self.port.layout.record_bytes_max.min(limit - pieces.at);
+            let header = RecordHeader::decode(&bytes).filter(|header| {
+                let has_entry = header.kind.entry_kind().is_some() && header.key_bytes > 0;
+                header.record_bytes() <= room
+                    && (has_entry || header.kind == RecordKind::Announcement && !pieces.astray)
+            });
+            let Some(header) = header else {
+                // Behind the last record this finds nothing more; behind a damaged header it finds the next record.
+                pieces.astray = true;
+                pieces.at += self.port.layout.align;
+                continue;
+            };
             let explicit = header.prefix_bytes() > RECORD_HEADER_BYTES;
-            let own = if explicit { Seq(u64_at(&bytes, 12)) } else { seq };
-            if header.kind.entry_kind().is_some() {
-                ready!(self.poll_piece(scan.segment, pieces, &header, own)?);
-            } else if header.kind != RecordKind::Announcement {
-                break;
+            let own = explicit.then(|| Seq(u64_at(&bytes, 12)));
+            // The records whose headers are lost took sequences as well.
+            let skipped_max = if pieces.astray { SKIPPED_MAX } else { 0 };
+            let first = u64::from(pieces.astray);
+            let mut found = None;
+            for skipped in first..=skipped_max {
+                let place = Seq(seq.0.saturating_add(skipped));
+                let of_record = own.unwrap_or(place);
+                if ready!(self.poll_piece(scan.segment, pieces.at, &header, of_record)?) {
+                    found = Some(place);
+                    break;
+                }
+                if own.is_some() {
+                    break;
+                }
             }
-            pieces.at = self.port.layout.aligned(pieces.at + record_bytes);
-            pieces.seq = Some(Seq(seq.0.saturating_add(1)));
+            pieces.whole &= found.is_some() && !pieces.astray;
+            pieces.astray = found.is_none();
+            match found {
+                Some(place) => {
+                    pieces.at = self.port.layout.aligned(pieces.at + header.record_bytes());
+                    pieces.seq = Some(Seq(place.0.saturating_add(1)));
+                }
+                // It may be its length that is damaged.
+                None => pieces.at += self.port.layout.align,
+            }
         }
         Ok(Poll::Ready(()))
     }
@@ -188,25 +217,28 @@ impl Engine<'_> {
         Ok(Poll::Ready(()))
     }
 
+    /// Takes a record if it is whole; ready with whether it is.
     fn poll_piece(
         &mut self,
         segment: SegmentId,
-        pieces: &mut Pieces,
+        at: u32,
         header: &RecordHeader,
         seq: Seq,
-    ) -> Result<Poll<()>, Error> {
-        let Some(kind) = header.kind.entry_kind() else { return Ok(Poll::Ready(())) };
-        let address = self.port.layout.log_address(segment, Offset(pieces.at));
+    ) -> Result<Poll<bool>, Error> {
+        let Some(kind) = header.kind.entry_kind() else {
+            // What it announces was taken back before, or counts no more: its loss loses nothing.
+            return Ok(Poll::Ready(header.kind == RecordKind::Announcement));
+        };
+        let address = self.port.layout.log_address(segment, Offset(at));
         let location = Location { address, record_bytes: header.record_bytes() };
         let entry = Entry { seq, location, kind };
+        if seq.0 == 0 || !self.keydir.can_hold(&location) {
+            return Ok(Poll::Ready(false));
+        }
         let record = match self.poll_record(&entry) {
-            Ok(Poll::Ready(record)) if record.key_bytes() > 0 && seq.0 > 0 => record,
+            Ok(Poll::Ready(record)) => record,
             Ok(Poll::Pending) => return Ok(Poll::Pending),
-            Ok(Poll::Ready(_)) | Err(Error::Corrupted(_)) => {
-                self.release_record();
-                pieces.whole = false;
-                return Ok(Poll::Ready(()));
-            }
+            Err(Error::Corrupted(_)) => return Ok(Poll::Ready(false)),
             Err(error) => return Err(error),
         };
         let fingerprint = self.fingerprint_of(&record, header.kind);
@@ -215,7 +247,7 @@ impl Engine<'_> {
         if !header.is_old() {
             self.load_entry(fingerprint, entry)?;
         }
-        Ok(Poll::Ready(()))
+        Ok(Poll::Ready(true))
     }
 
     /// The next group behind damage, or with `None` the end of the segment, tells how much may be lost.
