@@ -35,6 +35,8 @@ pub struct Config {
     pub snapshot_pressure: SnapshotPressure,
     /// Whether this open may write.
     pub access: Access,
+    /// What an open does about damage in data that was acknowledged.
+    pub damage: OnDamage,
     /// What the arena holds when it is given.
     pub arena: ArenaContent,
     /// The implementation of the checksums.
@@ -88,6 +90,20 @@ pub enum Access {
     ReadWrite,
     /// Never write. After a crash, what this open shows may be a state that was never acknowledged as durable.
     ReadOnly,
+    /// Never write, and never fail because of damage: show whatever can be read, of each key the newest version that is whole.
+    /// What was lost is told by `damages` and `check`. Deleted keys whose deletion is lost may show.
+    Salvage,
+}
+
+/// What an open does where a group of acknowledged data is damaged, so that it is not known which keys were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDamage {
+    /// It fails with `Corrupted`, naming the place.
+    Refuse,
+    /// It goes on behind the damage, where that lies in a sealed segment. Keys that may have been in the lost records answer
+    /// `Corrupted` until they are written again, in this session; see `engine/damage.rs`. The segment is kept for ever, so that no later
+    /// session forgets.
+    Degrade,
 }
 
 impl Config {
@@ -118,6 +134,7 @@ impl Default for Config {
             versions_max: 1 << 14,
             snapshot_pressure: SnapshotPressure::Refuse,
             access: Access::ReadWrite,
+            damage: OnDamage::Refuse,
             arena: ArenaContent::Unknown,
             checksums: Checksums::PORTABLE,
             #[cfg(feature = "canaries")]

@@ -29,12 +29,12 @@ pub mod stats;
 pub mod types;
 
 pub use async_store::{AsyncStore, ValueCursor};
-pub use config::{Access, ArenaContent, Config, Hints, Pacing, SnapshotPressure};
+pub use config::{Access, ArenaContent, Config, Hints, OnDamage, Pacing, SnapshotPressure};
 pub use device::{
     AsyncBlockDevice, BlockDevice, Caps, DeviceError, DeviceErrorKind, Durability, Geometry,
     GeometryError,
 };
-pub use engine::{CheckSummary, Cursor};
+pub use engine::{CheckSummary, Cursor, Pass, ScrubProgress};
 pub use error::{Corruption, Damage, Error};
 pub use format::checksum::Checksums;
 pub use memory::required_bytes;

@@ -88,6 +88,16 @@ pub struct Stats {
     pub opened_past_announced: u32,
     /// Segments kept although records in them cannot be read.
     pub segments_damaged: u32,
+    /// Damaged places that this open went on behind.
+    pub damages: u64,
+    /// Keys whose newest record is older than this answer `Corrupted`: a newer one may be lost. 0 where nothing is in doubt.
+    pub doubt: Seq,
+    /// Bytes that this session's scrub verified.
+    pub scrub_bytes: u64,
+    /// Passes over all segments that it ended.
+    pub scrub_passes: u64,
+    /// Damaged places that it met, the same one once in every pass.
+    pub scrub_damages: u64,
     /// A flush failed: nothing is written any more.
     pub poisoned: bool,
 }

@@ -7,7 +7,7 @@ use core::task::{Context, Poll, Waker};
 use crate::async_store::{AsyncStore, ValueCursor, no_device};
 use crate::config::Config;
 use crate::device::{AsyncBlockDevice, BlockDevice, Caps, Durability, Geometry};
-use crate::engine::{CheckSummary, Cursor};
+use crate::engine::{CheckSummary, Cursor, ScrubProgress};
 use crate::error::{Corruption, Error};
 use crate::merge::MergeNeed;
 use crate::snapshot::SnapshotId;
@@ -299,6 +299,19 @@ impl<'m, D: BlockDevice> Store<'m, D> {
         report: impl FnMut(Corruption),
     ) -> Result<CheckSummary, Error<D::Error>> {
         now(self.inner.check(report))
+    }
+
+    /// See [`AsyncStore::scrub_step`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn scrub_step(&mut self, budget: u64) -> Result<ScrubProgress, Error<D::Error>> {
+        now(self.inner.scrub_step(budget))
+    }
+
+    /// See [`AsyncStore::damages`].
+    pub fn damages(&self, report: impl FnMut(Corruption)) -> u64 {
+        self.inner.damages(report)
     }
 
     /// See [`AsyncStore::merge_step`].

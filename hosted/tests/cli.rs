@@ -9,6 +9,8 @@ mod block;
 mod full_disk;
 #[path = "cli/kill.rs"]
 mod kill;
+#[path = "cli/salvage.rs"]
+mod salvage;
 #[path = "cli/support.rs"]
 mod support;
 #[path = "cli/text.rs"]

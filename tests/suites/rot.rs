@@ -5,6 +5,7 @@
 
 use emberkv_tests::sim::Ember;
 use emberkv_tests::sim::canaries::{every_byte, rot_tapes};
+use emberkv_tests::sim::decay::{Counts, DecayBench, Image};
 use emberkv_tests::sim::profile::Setup;
 use emberkv_tests::sim::rot::{Rot, RotCounts, campaign};
 
@@ -52,4 +53,60 @@ fn a_device_that_was_cut_short_is_noticed() {
     let total =
         run("cuts", |setup, _| (1..setup.segments).map(|segments| Rot::Cut { segments }).collect());
     assert_eq!(total.unharmed + total.detected + total.excused, 0, "{total:?}");
+}
+
+/// Block and flash, with hints and without, with merges and without.
+fn images() -> Vec<Image> {
+    let mut images = Vec::new();
+    for profile in [0, 4, 6] {
+        for hints in [true, false] {
+            for rounds in [20, 60] {
+                images.push(Image::new(profile, hints, rounds));
+            }
+        }
+    }
+    images
+}
+
+/// Flips with a stride, or with `EMBERKV_ROT_EVERY_BIT` set every bit.
+#[test]
+fn a_degraded_store_answers_right_or_corrupted_and_a_salvage_shows_the_rest() {
+    let every_bit = std::env::var_os("EMBERKV_ROT_EVERY_BIT").is_some();
+    let stride = if cfg!(debug_assertions) { 211 } else { 13 };
+    let mut bench = DecayBench::default();
+    let mut merged = 0;
+    let mut total = Counts::default();
+    for image in images() {
+        let mut counts = Counts::default();
+        merged += image.merged;
+        let flips: Vec<(u32, u8)> = if every_bit {
+            (0..image.bytes()).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit))).collect()
+        } else {
+            (0..image.bytes()).step_by(stride).map(|at| (at, 1 << (at / 13 % 8))).collect()
+        };
+        for flip in flips {
+            if let Err(what) = image.flip_mask(&mut bench, flip, &mut counts) {
+                panic!("{}: {flip:?}: {what}", image.name);
+            }
+        }
+        println!("{}: {counts:?}", image.name);
+        total.degraded += counts.degraded;
+        total.detected += counts.detected;
+        total.right += counts.right;
+        total.lost += counts.lost;
+        total.lossy += counts.lossy;
+    }
+    assert!(merged > 0, "no image has merged segments");
+    assert!(total.degraded > 0 && total.detected > 0 && total.right > 0, "{total:?}");
+    assert!(total.lossy > 0 && total.lost == total.lossy, "{total:?}");
+}
+
+#[test]
+fn a_scrub_finds_every_flipped_byte_of_a_whole_group() {
+    let mut bench = DecayBench::default();
+    for (profile, hints) in [(0, true), (4, false)] {
+        let image = Image::new(profile, hints, 9);
+        let (found, bytes) = image.scrubbed(&mut bench).expect("it scrubs");
+        assert_eq!(found, bytes, "{}", image.name);
+    }
 }

@@ -130,7 +130,7 @@ impl Descriptor {
     pub(crate) fn writable(&self) -> Result<(), Reason> {
         match self.access {
             Access::ReadWrite => Ok(()),
-            Access::ReadOnly => Err(Reason::ReadOnly),
+            Access::ReadOnly | Access::Salvage => Err(Reason::ReadOnly),
         }
     }
 

@@ -68,7 +68,7 @@ impl FileDevice {
         };
         let discard = match access {
             Access::ReadWrite => discard_of(file.as_fd()),
-            Access::ReadOnly => Discard::Refused,
+            Access::ReadOnly | Access::Salvage => Discard::Refused,
         };
         let descriptor = Descriptor::new(file, path, access, geometry);
         Self { descriptor, mode: alignment.mode, discard }

@@ -100,7 +100,9 @@ fn open(path: &Arc<Path>, access: Access, options: &Options) -> Result<FileDevic
     must_be_file(statat(CWD, &**path, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)?;
     let (flags, lock) = match access {
         Access::ReadWrite => (OFlags::RDWR, FlockOperation::NonBlockingLockExclusive),
-        Access::ReadOnly => (OFlags::RDONLY, FlockOperation::NonBlockingLockShared),
+        Access::ReadOnly | Access::Salvage => {
+            (OFlags::RDONLY, FlockOperation::NonBlockingLockShared)
+        }
     };
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = openat(CWD, &**path, flags, Mode::empty()).map_err(|errno| match errno {

@@ -75,7 +75,7 @@ fn exclusive(path: &Path, access: Access) -> Result<OwnedFd, Reason> {
     must_be_block_device(statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)?;
     let mode = match access {
         Access::ReadWrite => OFlags::RDWR,
-        Access::ReadOnly => OFlags::RDONLY,
+        Access::ReadOnly | Access::Salvage => OFlags::RDONLY,
     };
     let flags = mode
         | OFlags::EXCL

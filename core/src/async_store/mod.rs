@@ -17,7 +17,9 @@ use core::task::Poll;
 
 use crate::config::Config;
 use crate::device::{AsyncBlockDevice, DeviceError};
-use crate::engine::{CheckStep, CheckSummary, DeviceOp, Engine, Gather, OpKind, Setup};
+use crate::engine::{
+    CheckStep, CheckSummary, DeviceOp, Engine, Gather, OpKind, ScrubProgress, Setup,
+};
 use crate::error::{Corruption, Error};
 use crate::format::superblock::Superblock;
 use crate::memory::{Memory, plan};
@@ -239,6 +241,22 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
                 }
             }
         }
+    }
+
+    /// Verifies the checksums of about `budget` bytes of the log, on the medium, where the last step ended. It ends early at a
+    /// damaged place and at the end of a pass. Nothing is written; merges and writes may come between two steps.
+    ///
+    /// # Errors
+    /// `Device`, `PoolExhausted`.
+    pub async fn scrub_step(&mut self, budget: u64) -> Result<ScrubProgress, Error<D::Error>> {
+        let mut progress = ScrubProgress::default();
+        drive!(self, self.engine.poll_scrub(budget, &mut progress));
+        Ok(progress)
+    }
+
+    /// Tells each damaged place that open met and went on behind, at most eight; returns how many there are.
+    pub fn damages(&self, report: impl FnMut(Corruption)) -> u64 {
+        self.engine.damages(report)
     }
 
     async fn check_superblocks(&mut self) -> Result<[Option<Corruption>; 2], Error<D::Error>> {

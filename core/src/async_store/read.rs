@@ -4,7 +4,7 @@ use core::task::Poll;
 
 use super::{AsyncStore, drive, no_device};
 use crate::device::AsyncBlockDevice;
-use crate::engine::{ChunkHead, Cursor};
+use crate::engine::{ChunkHead, Cursor, Record};
 use crate::error::{Damage, Error};
 use crate::keydir::Entry;
 use crate::snapshot::SnapshotId;
@@ -176,7 +176,8 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
     /// The next key and value: the key at the start of `buffer`, the value behind it.
     ///
     /// # Errors
-    /// As for [`get`](Self::get); the cursor stays, so that nothing is passed over silently.
+    /// As for [`get`](Self::get); the cursor stays, so that nothing is passed over silently. In a salvage it moves behind what
+    /// answers `Corrupted`, so that the next call goes on.
     pub async fn next<'b>(
         &mut self,
         cursor: &mut Cursor,
@@ -207,6 +208,26 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         buffer: &'b mut [u8],
     ) -> Result<Option<(&'b [u8], &'b [u8])>, Error<D::Error>> {
         let Some((behind, entry)) = found else { return Ok(None) };
+        let result = self.read_pair(entry, buffer).await;
+        if result.is_ok() || self.passes(&result) {
+            *cursor = behind;
+        }
+        let (key_bytes, bytes) = result?;
+        let (key, rest) = buffer.split_at(key_bytes);
+        Ok(Some((key, &rest[..bytes])))
+    }
+
+    /// Whether a salvage goes on behind this.
+    fn passes<T>(&self, result: &Result<T, Error<D::Error>>) -> bool {
+        self.engine.is_salvage() && matches!(result, Err(Error::Corrupted(_)))
+    }
+
+    /// Key and value of an entry, side by side; their bytes.
+    async fn read_pair(
+        &mut self,
+        entry: Entry,
+        buffer: &mut [u8],
+    ) -> Result<(usize, usize), Error<D::Error>> {
         let record = drive!(self, self.engine.poll_record(&entry));
         let key_bytes = record.key_bytes() as usize;
         if key_bytes <= buffer.len() {
@@ -218,11 +239,9 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
             self.engine.release_record();
             return Err(Error::BufferTooSmall { needed });
         }
-        let (key, rest) = buffer.split_at_mut(key_bytes);
-        let rest = &mut rest[..value.bytes as usize];
+        let rest = &mut buffer[key_bytes..needed as usize];
         self.read_all(&mut value, rest).await?;
-        *cursor = behind;
-        Ok(Some((key, rest)))
+        Ok((key_bytes, value.bytes as usize))
     }
 
     /// The next key.
@@ -236,7 +255,16 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
     ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
         let found = self.engine.next_entry(*cursor).map_err(no_device)?;
         let Some((behind, entry)) = found else { return Ok(None) };
-        let record = drive!(self, self.engine.poll_record(&entry));
+        let record = match self.whole_record(&entry).await {
+            Err(error) => {
+                let error = Err(error);
+                if self.passes(&error) {
+                    *cursor = behind;
+                }
+                return error;
+            }
+            Ok(record) => record,
+        };
         let key_bytes = record.key_bytes() as usize;
         if key_bytes > buffer.len() {
             self.engine.release_record();
@@ -247,6 +275,10 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         self.engine.release_record();
         *cursor = behind;
         Ok(Some(key))
+    }
+
+    async fn whole_record(&mut self, entry: &Entry) -> Result<Record, Error<D::Error>> {
+        Ok(drive!(self, self.engine.poll_record(entry)))
     }
 
     /// Bytes of a key's value.

@@ -10,7 +10,7 @@ use super::chunks::Doomed;
 use super::read::Reading;
 use super::{Port, PortLimits, ready};
 use crate::canary::Cage;
-use crate::config::{Access, Config, Pacing, SnapshotPressure};
+use crate::config::{Access, Config, OnDamage, Pacing, SnapshotPressure};
 use crate::device::{Caps, Geometry};
 use crate::error::Error;
 use crate::format::checksum::Checksums;
@@ -95,7 +95,10 @@ pub struct Engine<'m> {
     pub(crate) closed: bool,
     pub(crate) doomed: Deque<Doomed, 8>,
     pub(crate) recovery: crate::recover::Recovery,
-    pub(crate) check: super::CheckState,
+    pub(crate) check: super::Inspection,
+    pub(crate) scrub: super::Scrub,
+    pub(crate) damages: super::Damages,
+    pub(crate) on_damage: OnDamage,
 }
 
 /// What an engine is made from.
@@ -242,7 +245,10 @@ impl<'m> Engine<'m> {
             closed: false,
             doomed: Deque::new(),
             recovery: crate::recover::Recovery::default(),
-            check: super::CheckState::default(),
+            check: super::Inspection::default(),
+            scrub: super::Scrub::default(),
+            damages: super::Damages::default(),
+            on_damage: config.damage,
         })
     }
 
@@ -277,7 +283,7 @@ impl<'m> Engine<'m> {
     pub(crate) fn check_writable(&self) -> Result<(), Error> {
         match (self.health, self.access) {
             (Health::Poisoned, _) => Err(Error::Poisoned),
-            (_, Access::ReadOnly) => Err(Error::ReadOnly),
+            (_, Access::ReadOnly | Access::Salvage) => Err(Error::ReadOnly),
             (Health::Opening | Health::Sound, Access::ReadWrite) => Ok(()),
         }
     }

@@ -143,9 +143,14 @@ impl Engine<'_> {
         gather.frames.len()
     }
 
+    /// Whether this session shows what it can and passes over the rest.
+    pub(crate) fn is_salvage(&self) -> bool {
+        self.access == Access::Salvage
+    }
+
     /// Whether this session never writes.
     pub(crate) fn is_read_only(&self) -> bool {
-        self.access == Access::ReadOnly
+        self.access != Access::ReadWrite
     }
 
     /// Makes everything durable and marks the log as closed, so that the next open need not resume it.

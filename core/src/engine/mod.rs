@@ -8,12 +8,14 @@ mod batch;
 mod check;
 mod chunks;
 mod core_state;
+mod damage;
 mod format;
 mod iterate;
 mod ops;
 mod port;
 mod put;
 mod read;
+mod scrub;
 mod snapshots;
 mod stats;
 
@@ -23,10 +25,13 @@ pub use core_state::Engine;
 pub use iterate::Cursor;
 pub use ops::{DeviceOp, Gather, OpId, OpKind};
 pub use read::Record;
+pub use scrub::{Pass, ScrubProgress};
 
-pub(crate) use check::CheckState;
+pub(crate) use check::Inspection;
 pub(crate) use core_state::{Health, Setup};
+pub(crate) use damage::Damages;
 pub(crate) use port::{MarkState, Port, PortLimits, Purpose};
+pub(crate) use scrub::Scrub;
 
 /// Unwraps a ready poll or returns `Ok(Poll::Pending)`.
 macro_rules! ready {

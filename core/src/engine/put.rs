@@ -72,7 +72,8 @@ impl Engine<'_> {
         self.poll_entry(&NewRecord { kind: RecordKind::Value, key, value })
     }
 
-    /// Stages a delete; ready with whether the key had a value. Where it had none, nothing is written.
+    /// Stages a delete; ready with whether the key had a value. Where it had none, nothing is written,
+    /// unless damage puts that in doubt.
     ///
     /// # Errors
     /// As for [`poll_put`](Self::poll_put).
@@ -83,6 +84,13 @@ impl Engine<'_> {
         let entry = self.keydir.get(&fingerprint);
         if !entry.is_some_and(|entry| matches!(entry.kind, EntryKind::Value | EntryKind::ChunkHead))
         {
+            if self.check_certain(entry.as_ref()).is_err() {
+                // It may have had a value: now it has none for sure. Unlike other tombstones, this one replaces nothing.
+                let tombstone = NewRecord { kind: RecordKind::Tombstone, key, value: &[] };
+                let cost = self.record_cost(tombstone.record_bytes());
+                ready!(self.poll_admission(cost, entry.as_ref())?);
+                ready!(self.poll_entry(&tombstone)?);
+            }
             return Ok(Poll::Ready(false));
         }
         ready!(self.poll_entry(&NewRecord { kind: RecordKind::Tombstone, key, value: &[] })?);

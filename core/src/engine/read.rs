@@ -14,7 +14,7 @@ use crate::error::{Corruption, Damage, Error};
 use crate::format::group::Seeds;
 use crate::format::record::{self, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
 use crate::keydir::Entry;
-use crate::types::{EntryKind, FrameId, Location, Offset, PageId};
+use crate::types::{EntryKind, Fingerprint, FrameId, Location, Offset, PageId};
 
 /// Most pages of a record: a twelfth of it is at most a page, and it may start anywhere in one.
 const RECORD_PAGES_MAX: usize = 14;
@@ -65,12 +65,14 @@ impl Engine<'_> {
     /// The entry of a key that has a value.
     ///
     /// # Errors
-    /// `Poisoned` where the newest entry may not survive a reopening.
+    /// `Poisoned` where the newest entry may not survive a reopening; `Corrupted` where a newer one may be lost.
     pub fn locate(&self, key: &[u8]) -> Result<Option<Entry>, Error> {
         if key.is_empty() || key.len() > usize::from(self.port.layout.key_bytes_max) {
             return Ok(None);
         }
-        let Some(entry) = self.keydir.get(&self.keydir.fingerprint(key)) else { return Ok(None) };
+        let found = self.keydir.get(&self.keydir.fingerprint(key));
+        self.check_certain(found.as_ref())?;
+        let Some(entry) = found else { return Ok(None) };
         self.check_readable(&entry)?;
         Ok(matches!(entry.kind, EntryKind::Value | EntryKind::ChunkHead).then_some(entry))
     }
@@ -237,6 +239,13 @@ impl Engine<'_> {
             done += piece.len();
         });
         same
+    }
+
+    /// The fingerprint of the record that is being read.
+    pub(crate) fn fingerprint_of(&self, record: &Record, kind: RecordKind) -> Fingerprint {
+        let mut hasher = self.hasher_for(kind);
+        self.pinned_pieces(record.body, record.key_bytes, |piece| hasher.write(piece));
+        hasher.finish()
     }
 
     /// Copies the key of the record that is being read; `target` has its length.

@@ -71,6 +71,7 @@ impl Engine<'_> {
             Some(entry) => Some(entry),
             None => self.versions.find(fingerprint, seq).map(|version| version.entry),
         };
+        self.check_certain(entry.as_ref())?;
         let entry =
             entry.filter(|entry| matches!(entry.kind, EntryKind::Value | EntryKind::ChunkHead));
         if let Some(entry) = &entry {
@@ -96,10 +97,14 @@ impl Engine<'_> {
                 continue;
             }
             let fingerprint = self.keydir.fingerprint_at(&position);
-            if let Some(entry) = self.entry_at(&fingerprint, Some(newest), seq)? {
-                return Ok(Some((Cursor { after }, entry)));
+            match self.entry_at(&fingerprint, Some(newest), seq) {
+                Ok(Some(entry)) => return Ok(Some((Cursor { after }, entry))),
+                // In doubt, as the end will say.
+                Ok(None) | Err(Error::Corrupted(_)) => {}
+                Err(error) => return Err(error),
             }
         }
+        self.check_certain(None)?;
         Ok(None)
     }
 

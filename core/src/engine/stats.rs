@@ -68,6 +68,11 @@ impl Engine<'_> {
             tombstones_copied: self.merger.tombstones_copied,
             opened_past_announced: self.recovery.passed_over,
             segments_damaged: self.segments.lost(),
+            damages: self.damages.count(),
+            doubt: self.damages.doubt(),
+            scrub_bytes: self.scrub.bytes,
+            scrub_passes: self.scrub.passes,
+            scrub_damages: self.scrub.damages,
             poisoned: self.health == Health::Poisoned,
         }
     }

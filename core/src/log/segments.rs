@@ -213,6 +213,16 @@ impl<'m> Segments<'m> {
         word[1] |= DAMAGED;
     }
 
+    /// A segment that is the only witness of records that are lost, and of which keys nobody knows: it is kept for good. One
+    /// byte in it counts as alive for ever, so that no merge gives it back.
+    pub(crate) fn set_witness(&mut self, segment: SegmentId) {
+        if !self.is_damaged(segment) {
+            self.set_damaged(segment);
+            self.words[segment.0 as usize][1] += 1;
+            self.live_total += 1;
+        }
+    }
+
     /// Only this segment's header tells where the one before it ends: it is kept as long as there is an older one.
     pub(crate) fn set_holds_end(&mut self, segment: SegmentId) {
         self.words[segment.0 as usize][1] |= HOLDS_END;

@@ -115,11 +115,13 @@ impl Engine<'_> {
         if self.segments.used_ids().next().is_none() {
             // A store was formatted here, so its first segment had a header.
             self.recovery.first = Some(SegmentId(0));
-            let Some(header) = ready!(self.poll_any_header(SegmentId(0))?) else {
-                return Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader));
-            };
-            self.note_header(&header);
-            self.recovery.repaired += 1;
+            match ready!(self.poll_any_header(SegmentId(0))?) {
+                Some(header) => {
+                    self.note_header(&header);
+                    self.recovery.repaired += 1;
+                }
+                None => self.lacks_header(SegmentId(0))?,
+            }
         }
         self.recovery.enter(Phase::Newest);
         Ok(Poll::Ready(()))
@@ -140,11 +142,12 @@ impl Engine<'_> {
     pub(super) fn recover_newest(&mut self) -> Result<Poll<()>, Error> {
         // Each turn settles one segment, for good: a crafted mark that names a segment again and again ends here.
         while self.recovery.index <= 2 * self.segments.count() {
-            let Some(segment) = self.newest_segment() else {
-                return Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader));
-            };
+            let Some(segment) = self.newest_segment() else { break };
             let Some(header) = ready!(self.poll_any_header(segment)?) else {
-                return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader));
+                self.lacks_header(segment)?;
+                self.segments.release(segment);
+                self.recovery.index += 1;
+                continue;
             };
             // Its own mark may tell of a newer segment whose header is damaged.
             let place = HeaderPlace::Mark(segment, header.open_seq);
@@ -153,6 +156,12 @@ impl Engine<'_> {
                 .filter(|_| !self.cage.holds(Canary::HeaderLost));
             if let Some(next) = next.filter(|next| !self.segments.exists(next.segment)) {
                 // The mark is written only behind the flush of that segment's header: it was there.
+                if self.salvages() {
+                    self.lacks_header(next.segment)?;
+                    self.recovery.newest.header = Some(header);
+                    self.recovery.enter(Phase::Lost);
+                    return Ok(Poll::Ready(()));
+                }
                 let want = self.port.layout.capacity_of(next.segments);
                 return Err(Error::DeviceTooSmall { want, have: self.capacity });
             }
@@ -182,7 +191,14 @@ impl Engine<'_> {
             let copy_in = self.recovery.newest.copy_in;
             self.recovery.newest = NewestState { copy_in, ..NewestState::default() };
         }
-        Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader))
+        self.lacks_header(SegmentId(0))?;
+        self.recovery.enter(Phase::Lost);
+        Ok(Poll::Ready(()))
+    }
+
+    /// A segment that was there has no header.
+    fn lacks_header(&mut self, segment: SegmentId) -> Result<(), Error> {
+        self.pass_over_damage(self.corrupted(segment, Offset(0), Damage::SegmentHeader))
     }
 
     /// Whether the segment that a mark tells of has neither the header that the mark copies nor a newer one: an attempt to
@@ -228,15 +244,22 @@ impl Engine<'_> {
     /// Finds segments that the newest header lists and whose own header is gone; drops headers that it does not list.
     pub(super) fn recover_lost(&mut self) -> Result<Poll<()>, Error> {
         let Some(newest) = self.recovery.newest.header else {
-            return Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader));
+            // Only a salvage comes here: what there is may be of any age.
+            self.sort_segments();
+            self.recovery.enter(Phase::Count);
+            return Ok(Poll::Ready(()));
         };
         if newest.segments > self.segments.count() {
-            let want = self.port.layout.capacity_of(newest.segments);
-            return Err(Error::DeviceTooSmall { want, have: self.capacity });
+            if !self.salvages() {
+                let want = self.port.layout.capacity_of(newest.segments);
+                return Err(Error::DeviceTooSmall { want, have: self.capacity });
+            }
+            // The first one behind the device's end stands for all of them.
+            self.lacks_header(SegmentId(self.segments.count()))?;
         }
         if newest.cut.is_some_and(|cut| !self.segments.exists(cut.segment)) {
             // No store wrote this; its mark would be written outside of the segments.
-            return Err(self.corrupted(newest.segment, Offset(0), Damage::SegmentHeader));
+            self.lacks_header(newest.segment)?;
         }
         while self.recovery.index < self.segments.count() {
             let segment = SegmentId(self.recovery.index);

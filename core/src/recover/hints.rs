@@ -89,7 +89,7 @@ impl Engine<'_> {
     }
 
     /// Bytes of the segment, across pages.
-    fn poll_bytes(
+    pub(super) fn poll_bytes(
         &mut self,
         segment: SegmentId,
         from: u32,

@@ -10,8 +10,10 @@ use heapless::Vec;
 use super::Phase;
 use super::chunks::is_placeholder;
 use super::hints::HintLoad;
+use super::salvage::{Lost, Pieces};
 use super::scan::{Scan, ScanEvent};
 use super::search::{Search, SearchEnd};
+use super::survey::{Detour, Survey};
 use super::tail::Tail;
 use crate::canary::Canary;
 use crate::engine::{Engine, ready};
@@ -38,6 +40,10 @@ pub(super) enum Mode {
     Scan(Scan),
     /// Behind a place without a whole group.
     Search(Scan, Search),
+    /// The same place, where damage is passed over.
+    Survey(Scan, Survey),
+    /// The records of a damaged group, before the way round it is gone.
+    Pieces(Scan, Detour, Pieces),
     /// The newest segment was scanned to its end.
     Ended(Scan, Option<Search>),
 }
@@ -49,6 +55,14 @@ pub(super) struct LoadState {
     pub(super) batch: Vec<(Fingerprint, Entry), BATCH>,
     /// Header of the newest segment.
     newest: Option<SegmentHeader>,
+    /// Damage was passed over in this segment: its digest cannot be known.
+    pub(super) detoured: bool,
+    /// The last damage that was passed over, until the next group is met.
+    pub(super) lost: Option<Lost>,
+    /// Every record of the segment is older than this.
+    pub(super) sealed_at: Option<Seq>,
+    /// What follows the last sequence that was met.
+    pub(super) next_seq: Option<Seq>,
     /// Entries that footers announce.
     announced: u64,
     /// Chunk records that the first pass met; never less than there are.
@@ -106,22 +120,38 @@ impl Engine<'_> {
             }
             let end = match self.at_newest() {
                 true => None,
-                false => Some(ready!(self.poll_recorded_end(segment)?)),
+                false => match self.poll_recorded_end(segment) {
+                    Ok(end) => Some(ready!(end)),
+                    Err(error) => {
+                        self.pass_over_damage(error)?;
+                        None
+                    }
+                },
             };
-            ready!(self.poll_load(segment, end)?);
+            match self.poll_load(segment, end) {
+                Ok(loaded) => ready!(loaded),
+                Err(error) => {
+                    self.pass_over_damage(error)?;
+                    self.recovery.load.mode = Mode::Start;
+                }
+            }
+            self.settle_lost(segment, None);
+            self.recovery.load.detoured = false;
             self.flush_batch()?;
             match core::mem::take(&mut self.recovery.load.mode) {
                 Mode::Hints(_) => self.recovery.by_hints += 1,
                 Mode::Ended(scan, search) => {
-                    // That scan's start kept the header.
-                    let header = self.recovery.load.newest.take();
-                    self.recovery.tail =
-                        header.map(|header| Tail::new(header, &scan, search.as_ref()));
+                    self.segments.set_used(segment, scan.position.0);
+                    // The newest one: that scan's start kept the header.
+                    if let Some(header) = self.recovery.load.newest.take() {
+                        self.recovery.tail = Some(Tail::new(header, &scan, search.as_ref()));
+                    }
                 }
                 _ => self.recovery.by_scan += 1,
             }
             match end {
                 Some(end) => self.segments.set_used(segment, end.end.0),
+                None if self.salvages() => {}
                 None => self.check_missing()?,
             }
             self.recovery.index += 1;
@@ -137,10 +167,22 @@ impl Engine<'_> {
             let in_use = self.segments.open_seq(segment).is_some();
             if in_use && self.order[self.recovery.index as usize] & HAS_CHUNKS != 0 {
                 let end = match self.recovery.tail.filter(|_| self.at_newest()) {
-                    Some(tail) => tail.cut(),
-                    None => ready!(self.poll_recorded_end(segment)?),
+                    Some(tail) => Ok(Poll::Ready(tail.cut())),
+                    None => self.poll_recorded_end(segment),
                 };
-                ready!(self.poll_load(segment, Some(end))?);
+                let end = match end {
+                    Ok(end) => Some(ready!(end)),
+                    Err(error) => {
+                        self.pass_over_damage(error)?;
+                        None
+                    }
+                };
+                match self.poll_load(segment, end) {
+                    Ok(loaded) => ready!(loaded),
+                    Err(error) => self.pass_over_damage(error)?,
+                }
+                self.recovery.load.detoured = false;
+                self.recovery.load.lost = None;
                 self.flush_batch()?;
                 self.recovery.load.mode = Mode::Start;
             }
@@ -196,6 +238,8 @@ impl Engine<'_> {
             // No store wrote two copies of a header that differ; the head would be marked in the wrong place.
             return Err(self.corrupted(newest.segment, Offset(0), Damage::SegmentHeader));
         }
+        // Every record of the segment is older than its successor.
+        self.recovery.load.sealed_at = mark.map(|next| next.open_seq);
         if let Some(cut) = of_this(mark) {
             return Ok(Poll::Ready(cut));
         }
@@ -204,6 +248,7 @@ impl Engine<'_> {
         if let Some(successor) = successor {
             let header = ready!(self.poll_any_header(successor)?);
             if let Some(cut) = of_this(header) {
+                self.recovery.load.sealed_at = header.map(|next| next.open_seq);
                 self.segments.set_holds_end(successor);
                 return Ok(Poll::Ready(cut));
             }
@@ -212,7 +257,8 @@ impl Engine<'_> {
         let footer = ready!(self.poll_footer(segment)?);
         match footer.filter(|footer| footer.header.open_seq == open_seq && footer.end.0 <= data_end)
         {
-            Some(Footer { end, digest, .. }) => {
+            Some(Footer { end, digest, seq_max, .. }) => {
+                self.recovery.load.sealed_at = Some(Seq(seq_max.0.saturating_add(1)));
                 Ok(Poll::Ready(Cut { segment, open_seq, end, digest }))
             }
             None => Err(self.corrupted(
@@ -240,6 +286,8 @@ impl Engine<'_> {
                     }
                 }
                 Mode::Search(..) => ready!(self.poll_search(segment, end)?),
+                Mode::Survey(..) => ready!(self.poll_survey(end)?),
+                Mode::Pieces(..) => ready!(self.poll_pieces(end)?),
                 Mode::Ended(..) => return Ok(Poll::Ready(())),
             }
         }
@@ -247,7 +295,8 @@ impl Engine<'_> {
 
     fn start_load(&mut self, segment: SegmentId, end: Option<Cut>) -> Result<Poll<()>, Error> {
         // The newest segment may have a footer that speaks of groups that are not there.
-        if let Some(end) = end.filter(|_| !self.at_newest())
+        // Salvage shows versions that are whole, not those that should be there.
+        if let Some(end) = end.filter(|_| !self.at_newest() && !self.salvages())
             && let Some(footer) = ready!(self.poll_footer(segment)?)
             && Some(footer.header.open_seq) == self.segments.open_seq(segment)
             && footer.end == end.end
@@ -269,6 +318,7 @@ impl Engine<'_> {
         let start = Offset(self.port.layout.data_start);
         let incarnation = (segment, header.open_seq, header.boot);
         self.recovery.load.mode = Mode::Scan(Scan::new(incarnation, start, Verify::Group));
+        self.recovery.load.next_seq = Some(Seq(header.open_seq.0.saturating_add(1)));
         if self.recovery.phase == Phase::Load && self.at_newest() {
             self.recovery.load.newest = Some(header);
             self.hints.start();
@@ -287,11 +337,15 @@ impl Engine<'_> {
                 let whole =
                     end.is_some_and(|end| scan.position == end.end && scan.digest == end.digest);
                 let (segment, position) = (scan.segment, scan.position);
-                return if whole {
-                    Ok(Poll::Ready(true))
-                } else {
-                    Err(self.corrupted(segment, position, Damage::Group))
-                };
+                if !whole && !self.recovery.load.detoured {
+                    if !self.passes_over(end.as_ref()) {
+                        return Err(self.corrupted(segment, position, Damage::Group));
+                    }
+                    // Groups that are whole, but not those that were written last: which ones is not known.
+                    let below = self.recovery.load.sealed_at.unwrap_or(Seq(u64::MAX));
+                    self.note_lost(segment, position, below);
+                }
+                return Ok(Poll::Ready(true));
             }
             let event = ready!(scan.step(&mut self.port, &context)?);
             let segment = scan.segment;
@@ -303,16 +357,23 @@ impl Engine<'_> {
                         .0
                         .saturating_add(u64::from(group.trailer.count)));
                     self.recovery.accept(seq);
+                    self.settle_lost(segment, Some((group.header.kind, group.header.first_seq)));
+                    let taken = match group.header.kind {
+                        GroupKind::Data | GroupKind::Resume => u64::from(group.trailer.count),
+                        GroupKind::Hints | GroupKind::Close => 0,
+                    };
+                    self.recovery.load.next_seq =
+                        Some(Seq(group.header.first_seq.0.saturating_add(taken)));
                     if let Some(resume) = resume {
                         self.recovery.boot_max = self.recovery.boot_max.max(resume.boot);
                     }
-                    if group.header.kind == GroupKind::Hints && end.is_none() {
+                    if group.header.kind == GroupKind::Hints && self.gathers_hints(end.as_ref()) {
                         let bytes = group.next.0 - group.start.0;
                         self.hints.written(HintGroup { offset: group.start, bytes });
                     }
                 }
                 ScanEvent::Freed(freed) => {
-                    if end.is_none() {
+                    if end.is_none() && self.at_newest() {
                         self.note_freed(&freed);
                     }
                 }
@@ -323,7 +384,7 @@ impl Engine<'_> {
                         continue;
                     }
                     let record_bytes = header.record_bytes();
-                    if end.is_none() {
+                    if self.gathers_hints(end.as_ref()) {
                         let next = Offset(self.port.layout.aligned(offset.0 + record_bytes));
                         self.hints.add((offset, seq), next, &fingerprint, record_bytes, kind);
                     }
@@ -368,10 +429,19 @@ impl Engine<'_> {
                 self.recovery.load.mode = Mode::Ended(scan, Some(search));
                 Ok(Poll::Ready(()))
             }
+            SearchEnd::Torn | SearchEnd::Corrupt if self.passes_over(end.as_ref()) => {
+                self.begin_survey(scan, end);
+                Ok(Poll::Ready(()))
+            }
             SearchEnd::Torn | SearchEnd::Corrupt => {
                 Err(self.corrupted(segment, position, Damage::Group))
             }
         }
+    }
+
+    /// Whether what is scanned gets hints when its segment is sealed: in the head.
+    fn gathers_hints(&self, end: Option<&Cut>) -> bool {
+        end.is_none() && !self.salvages()
     }
 
     /// Adds an entry to the batch for the keydir, where this pass takes its kind.

@@ -14,13 +14,15 @@ mod finish;
 mod headers;
 mod hints;
 mod load;
+mod salvage;
 mod scan;
 mod search;
+mod survey;
 mod tail;
 
 pub(crate) use headers::NewestState;
 pub(crate) use scan::{Scan, ScanContext, ScanEvent};
-pub(crate) use search::{Search, SearchEnd};
+pub(crate) use survey::{Detour, EndOf, Route, Survey};
 
 use crate::engine::Cursor;
 use crate::types::{Boot, SegmentId, Seq};

@@ -41,6 +41,11 @@ impl Tail {
         Self { header, boot, end, last, last_resume, reach, blank_from }
     }
 
+    /// No group of it is whole.
+    pub(super) fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
     /// The end as a later header would record it.
     pub(super) fn cut(&self) -> Cut {
         let SegmentHeader { segment, open_seq, .. } = self.header;
@@ -59,6 +64,9 @@ struct Place {
 impl Engine<'_> {
     /// The head, where the newest segment ends.
     pub(super) fn recover_tail(&mut self) -> Result<Poll<()>, Error> {
+        if self.salvages() {
+            return Ok(self.recover_salvaged());
+        }
         let segment = self.ordered(0);
         let slots = ready!(self.poll_slots(segment)?);
         let own_mark = ready!(self.poll_own_mark_free()?);
@@ -75,7 +83,7 @@ impl Engine<'_> {
             return Err(self.corrupted(SegmentId(0), Offset(0), Damage::SegmentHeader));
         };
         let only_a_copy = self.recovery.newest.copy_in.is_some() || self.recovery.first.is_some();
-        if tail.last.is_none() && only_a_copy {
+        if tail.is_empty() && only_a_copy {
             // Its header was durable before anything said that it exists: that nothing of it is left is no crash.
             return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader));
         }

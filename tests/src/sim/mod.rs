@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod canaries;
+pub mod decay;
 mod deeds;
 pub mod device;
 pub mod ember;

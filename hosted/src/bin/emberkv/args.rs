@@ -20,11 +20,12 @@ Examples:
   emberkv dump data.ember --format jsonl -o data.jsonl
   emberkv check data.ember
   emberkv merge data.ember --shrink
+  emberkv salvage data.ember --to saved.ember
   emberkv create /dev/sdx1
 
 Exit codes:
   0  done
-  1  the key is not there, or `check` found damage
+  1  the key is not there, or `check` or `salvage` found damage
   2  an error; one line on standard error says what and what to do
 
 A key or value that begins with a dash follows `--`:  emberkv put data.ember -- -key -value
@@ -72,6 +73,8 @@ pub(crate) enum Verb {
     Check(Report),
     /// Reclaim now what writes reclaim bit by bit: space of overwritten and deleted entries
     Merge(Merge),
+    /// Copy everything that can still be read into a new store; changes nothing in the old one
+    Salvage(Salvage),
 }
 
 /// `create PATH`
@@ -218,6 +221,25 @@ pub(crate) struct Merge {
     #[arg(long)]
     pub(crate) shrink: bool,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const SALVAGE_HELP: &str = "\
+Of each key the newest value that can be read is copied, also where a newer one is lost: so an old
+value may come back, and a deleted key whose deletion is lost. Every damaged place is one line on
+standard error. Exit code 1: something may be lost.";
+
+/// `salvage PATH --to NEWPATH`
+#[derive(Debug, Args)]
+#[command(after_help = SALVAGE_HELP)]
+pub(crate) struct Salvage {
+    /// The damaged store
+    pub(crate) path: PathBuf,
+    /// The new store's file, which must not exist
+    #[arg(long, value_name = "NEWPATH")]
+    pub(crate) to: PathBuf,
+    /// Print the summary as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -16,7 +16,7 @@ use crate::explain;
 pub(crate) enum Outcome {
     /// Exit code 0.
     Done,
-    /// The key is not there, or `check` found damage: exit code 1.
+    /// The key is not there, or `check` or `salvage` found damage: exit code 1.
     Negative,
 }
 

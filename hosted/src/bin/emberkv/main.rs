@@ -20,6 +20,7 @@ mod load_tree;
 mod merge;
 mod output;
 mod progress;
+mod salvage;
 mod session;
 mod single;
 mod size;
@@ -85,6 +86,7 @@ fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         Verb::Stat(report) => stat::stat(&host, report),
         Verb::Check(report) => check::check(&host, report),
         Verb::Merge(merge) => merge::merge(&host, merge),
+        Verb::Salvage(salvage) => salvage::salvage(&host, salvage),
     }
 }
 
