@@ -39,6 +39,8 @@ pub(crate) struct Merger {
     pub(super) retiring: Option<Retiring>,
     /// Tombstones written in this session.
     pub(crate) tombstones: u64,
+    /// How many of them there were when this session opened the head; none if an earlier session did.
+    pub(super) before_head: Option<u64>,
     /// No tombstone that the last pass could not retire was written before this.
     pub(super) retired_to: u64,
     /// A pass came to its end.

@@ -50,6 +50,7 @@ impl Engine<'_> {
     pub(crate) fn leave_head(&mut self) {
         let end = self.data_limit().max(self.head.position);
         self.merger.left += u64::from(end - self.head.start);
+        self.merger.before_head = Some(self.merger.tombstones);
     }
 
     /// Ready once the work is done that an append of `ahead` bytes must be preceded by.
@@ -127,6 +128,14 @@ impl Engine<'_> {
         if self.merger.retiring.is_none() {
             if tombstones < threshold {
                 return Ok(Poll::Ready(()));
+            }
+            // A pass does not reach the head. Where segments are large and the keydir small it may hold most of them.
+            let in_head = self
+                .merger
+                .before_head
+                .map_or(u64::from(tombstones), |before| self.merger.tombstones - before);
+            if in_head > u64::from(threshold / 2) && !self.is_short() {
+                ready!(self.poll_roll()?);
             }
             // Half of the entries that are free now may be used up before the pass ends.
             let free = self.keydir.capacity() - self.keydir.len();
