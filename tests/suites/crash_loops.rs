@@ -117,7 +117,11 @@ impl Loop {
         drop(store);
         self.cut_power();
         let again = Store::open(&mut self.device, &mut self.arena, &self.config).expect("open");
-        assert_eq!(again.stats().live_cost, stats.live_cost, "accounting differs after a reopening");
+        assert_eq!(
+            again.stats().live_cost,
+            stats.live_cost,
+            "accounting differs after a reopening"
+        );
     }
 }
 

@@ -139,15 +139,11 @@ impl Engine<'_> {
     }
 
     /// Points the entry of a record that was encoded anew to its new place, if it still points to the old one.
-    pub(crate) fn repoint(
-        &mut self,
-        fingerprint: &Fingerprint,
-        old: LogAddress,
-        new: Location,
-    ) {
+    pub(crate) fn repoint(&mut self, fingerprint: &Fingerprint, old: LogAddress, new: Location) {
         let layout = self.port.layout;
         let any = self.cage.holds(Canary::LiveAtRead);
-        let replaced = self.keydir.get(fingerprint).filter(|entry| any || entry.location.address == old);
+        let replaced =
+            self.keydir.get(fingerprint).filter(|entry| any || entry.location.address == old);
         if let Some(entry) = replaced
             && self.keydir.replace_location(fingerprint, entry.location.address, new)
         {

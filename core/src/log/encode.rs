@@ -51,8 +51,7 @@ impl Engine<'_> {
         let seed = self.head.seeds.record;
         let header = record::encode_header(shape, (offset, seq), seed, &self.sums);
         self.write_bytes(&header);
-        let mut record_bytes =
-            RECORD_HEADER_BYTES + u32::from(shape.key_bytes) + shape.value_bytes;
+        let mut record_bytes = RECORD_HEADER_BYTES + u32::from(shape.key_bytes) + shape.value_bytes;
         if explicit {
             self.write_bytes(&seq.0.to_le_bytes());
             record_bytes += EXPLICIT_SEQ_BYTES;
@@ -115,7 +114,10 @@ impl Engine<'_> {
         let inner = (self.sums.crc32c)(0, waiting);
         let value_bytes = waiting.len() as u32;
         let kind = RecordKind::Hints;
-        self.begin_record(&RecordShape { kind, flags: 0, key_bytes: 0, value_bytes, inner }, Seq(0));
+        self.begin_record(
+            &RecordShape { kind, flags: 0, key_bytes: 0, value_bytes, inner },
+            Seq(0),
+        );
         let mut at = 0;
         while at < self.hints.waiting().len() {
             let mut piece = [0; 256];

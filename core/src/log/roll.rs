@@ -205,7 +205,8 @@ impl Engine<'_> {
         let layout = self.port.layout;
         for offset in [layout.data_end, layout.mark_start] {
             let frame = self.take_slot_frame();
-            let end = if offset == layout.data_end { layout.mark_start } else { layout.segment_bytes };
+            let end =
+                if offset == layout.data_end { layout.mark_start } else { layout.segment_bytes };
             let address = layout.log_address(segment, Offset(offset));
             self.port.push_slot(address, frame, end - offset, Purpose::Copy(frame));
         }

@@ -117,7 +117,8 @@ impl Engine<'_> {
     /// The next piece of work of the cycle.
     pub(super) fn poll_cycle_step(&mut self) -> Result<Poll<CycleStep>, Error> {
         let goal = self.merger.sweep_goal;
-        if self.merger.sweep.as_ref().is_some_and(|sweep| sweep.read().0 < goal || sweep.is_over()) {
+        if self.merger.sweep.as_ref().is_some_and(|sweep| sweep.read().0 < goal || sweep.is_over())
+        {
             return self.poll_sweep_step();
         }
         let Some(mut walk) = self.merger.victim.take() else {

@@ -85,9 +85,8 @@ impl Engine<'_> {
             let Some(ledger) = self.merger.ledger else { break };
             let total = NominalBytes(self.nominal_total().0 + ahead);
             // An interrupted session leaves its account behind, but not the room that its work took.
-            let all = ledger.is_due(total)
-                || !self.merger.caught_up
-                || self.pacing == Pacing::OneShot;
+            let all =
+                ledger.is_due(total) || !self.merger.caught_up || self.pacing == Pacing::OneShot;
             let target = if all { MergeBytes(u64::MAX) } else { ledger.target(total) };
             if !all && target.0.saturating_sub(ledger.spent().0) < u64::from(self.merge_batch) {
                 break;

@@ -15,9 +15,7 @@ use crate::engine::{Engine, Record, ready};
 use crate::error::Error;
 use crate::format::group::GroupKind;
 use crate::format::parser::Verify;
-use crate::format::record::{
-    EXPLICIT_SEQ_BYTES, FLAG_EXPLICIT_SEQ, RecordKind, RecordShape,
-};
+use crate::format::record::{EXPLICIT_SEQ_BYTES, FLAG_EXPLICIT_SEQ, RecordKind, RecordShape};
 use crate::keydir::Entry;
 use crate::recover::{Scan, ScanEvent};
 use crate::types::{EntryKind, Fingerprint, Location, Offset, SegmentId, Seq};
@@ -142,7 +140,9 @@ impl Engine<'_> {
             Some(header) => {
                 let start = Offset(self.port.layout.data_start);
                 let incarnation = (walk.segment, header.open_seq, header.boot);
-                walk.scan = Some(Scan::new(incarnation, start, Verify::Group));
+                let raw = self.cage.holds(Canary::MergeRaw);
+                let verify = if raw { Verify::Nothing } else { Verify::Group };
+                walk.scan = Some(Scan::new(incarnation, start, verify));
             }
             None => walk.over = true,
         }

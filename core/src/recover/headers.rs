@@ -71,7 +71,8 @@ impl Engine<'_> {
         segment: SegmentId,
     ) -> Result<Poll<Option<SegmentHeader>>, Error> {
         let open_seq = self.segments.open_seq(segment);
-        let newest_seq = self.recovery.newest.header.map_or(Seq(u64::MAX), |newest| newest.open_seq);
+        let newest_seq =
+            self.recovery.newest.header.map_or(Seq(u64::MAX), |newest| newest.open_seq);
         // A header that is newer than the newest proven one belongs to nothing.
         let fits = |header: &SegmentHeader| match open_seq {
             Some(open_seq) => open_seq == header.open_seq,

@@ -202,11 +202,16 @@ impl Engine<'_> {
         }
         // Its successor was merged away, which it could be only because the mark was there: now it is damaged.
         let footer = ready!(self.poll_footer(segment)?);
-        match footer.filter(|footer| footer.header.open_seq == open_seq && footer.end.0 <= data_end) {
+        match footer.filter(|footer| footer.header.open_seq == open_seq && footer.end.0 <= data_end)
+        {
             Some(Footer { end, digest, .. }) => {
                 Ok(Poll::Ready(Cut { segment, open_seq, end, digest }))
             }
-            None => Err(self.corrupted(segment, Offset(self.port.layout.mark_start), Damage::SegmentHeader)),
+            None => Err(self.corrupted(
+                segment,
+                Offset(self.port.layout.mark_start),
+                Damage::SegmentHeader,
+            )),
         }
     }
 

@@ -9,8 +9,8 @@ use super::history::{Commit, KEYS};
 use super::marks::Mark;
 use super::rng::{Rng, digest, mix};
 use super::session::{Desk, Weather};
-use super::tape::{BATCH_MAX, Churn, Item, Pattern, Size, TapeOp, Then, Value};
 use super::space::{Watch, justify_full, merges, settled};
+use super::tape::{BATCH_MAX, Churn, Item, Pattern, Size, TapeOp, Then, Value};
 use super::verify::{KEY_NAMES, iterate, judge, read_slowly, read_state};
 
 /// An error that says by its contract that nothing happened.
@@ -88,10 +88,9 @@ impl Desk<'_> {
         let sum = self.make_value(store, put);
         let value = std::mem::take(self.value);
         let key = put.key as usize;
-        let done = self
-            .commit(store, Commit::Put, &[(key, sum)], value.len(), |store| {
-                store.put(KEY_NAMES[key], &value)
-            });
+        let done = self.commit(store, Commit::Put, &[(key, sum)], value.len(), |store| {
+            store.put(KEY_NAMES[key], &value)
+        });
         *self.value = value;
         done
     }

@@ -175,7 +175,8 @@ impl Setup {
         let page_least = profile.write_unit.max(profile.tear_unit).max(profile.read_unit).max(256);
         Self {
             profile,
-            segment_bytes: profile.segment_bytes << if profile.segments_max > 8 { shape >> 6 & 1 } else { 0 },
+            segment_bytes: profile.segment_bytes
+                << if profile.segments_max > 8 { shape >> 6 & 1 } else { 0 },
             segments: [6, 8, 12, 16][(shape >> 4 & 3) as usize].min(profile.segments_max),
             page_bytes: (page_least << (shape & 1)).min(profile.max_transfer),
             frames: [4, 8, 16, 32][(shape >> 2 & 3) as usize],

@@ -138,7 +138,8 @@ impl Desk<'_> {
             Err(_) => return Ok(false),
         }
         store.device().phase = Some(Phase::Run);
-        self.tally.mark_if(store.space().is_some_and(|space| space.passed_over > 0), Mark::PassedOver);
+        self.tally
+            .mark_if(store.space().is_some_and(|space| space.passed_over > 0), Mark::PassedOver);
         self.stamp(store);
         Ok(true)
     }

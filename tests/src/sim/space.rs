@@ -46,7 +46,11 @@ impl Watch {
             op.announces = announces;
             desk.tally.mark_if(op.reuses, Mark::Reused);
         }
-        if desk.weather == Weather::Fair { adds_up(&now) } else { Ok(()) }
+        if desk.weather == Weather::Fair {
+            adds_up(&now)?;
+            keeps_limits(&before, &now)?;
+        }
+        Ok(())
     }
 }
 
@@ -69,7 +73,24 @@ pub(super) fn adds_up(space: &Space) -> Result<(), Problem> {
         return Err(Problem::new("segments-lost", what));
     }
     if space.damaged > 0 {
-        return Err(Problem::new("segments-lost", "a segment of a sound medium is kept as damaged"));
+        return Err(Problem::new(
+            "segments-lost",
+            "a segment of a sound medium is kept as damaged",
+        ));
+    }
+    Ok(())
+}
+
+/// What was let in leaves room for merges. Copies and tombstones may take a little more.
+fn keeps_limits(before: &Space, now: &Space) -> Result<(), Problem> {
+    let most = now.live_cost_max.max(before.live_cost).saturating_add(16 * now.entries + 64);
+    if now.live_cost > most {
+        let what = format!("more is alive than is let in: {before:?} became {now:?}");
+        return Err(Problem::new("over-admission", what));
+    }
+    if merges(*now) && now.free == 0 && before.free > 0 {
+        let what = format!("the last free segment is taken: {before:?} became {now:?}");
+        return Err(Problem::new("reserve-taken", what));
     }
     Ok(())
 }
@@ -102,12 +123,14 @@ pub(super) fn settled<K: Kv>(store: &mut K) -> Result<(), Problem> {
     adds_up(&space)?;
     let (mut low, mut records) = (0, 0);
     for key in KEY_NAMES {
-        let length = store.value_len(key).map_err(|error| super::deeds::unexpected("value_len", &error))?;
+        let length =
+            store.value_len(key).map_err(|error| super::deeds::unexpected("value_len", &error))?;
         let Some(length) = length else { continue };
         low += RECORD_BYTES + key.len() as u64 + length + COPY_BYTES;
         records += 1;
     }
-    let high = low + records * (AROUND_MAX - RECORD_BYTES)
+    let high = low
+        + records * (AROUND_MAX - RECORD_BYTES)
         + space.entries.saturating_sub(records) * (AROUND_MAX + u64::from(space.record_bytes_max));
     // A chunked value's bytes lie in its chunks, which are entries of their own, and so are dead ones that nobody has had
     // time to forget.

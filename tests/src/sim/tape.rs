@@ -318,7 +318,12 @@ fn generate_op(rng: &mut Rng, mix: &Mix, keys: u8, out: &mut Vec<u8>) {
 fn generate_churn(rng: &mut Rng, out: &mut Vec<u8>) {
     let flag = u8::from(rng.one_in(2));
     let size = if rng.one_in(3) { rng.next() as u8 } else { 200 + rng.below(56) as u8 };
-    out.extend_from_slice(&[13 << 4 | CHURN_KEY << 1 | flag, rng.next() as u8, rng.next() as u8, size]);
+    out.extend_from_slice(&[
+        13 << 4 | CHURN_KEY << 1 | flag,
+        rng.next() as u8,
+        rng.next() as u8,
+        size,
+    ]);
 }
 
 /// The body of a tape, without its setup.
