@@ -59,7 +59,8 @@ pub enum Canary {
     StaleFooter,
     /// A merge judges a record when it reads it, and points the entry to the copy without looking again.
     LiveAtRead,
-    /// A merge takes a record that no entry points to for a key's newest one.
+    /// A merge believes groups whose checksum it did not compare, and takes a record of a key without an entry for the
+    /// newest one.
     MergeRaw,
     /// Recovery reads segments that were announced as free.
     AnnouncementIgnored,

@@ -123,6 +123,9 @@ impl Engine<'_> {
 
     /// Retires tombstones in step with those that are written, so that the keydir never fills up with them.
     fn poll_retire(&mut self, ahead: u64) -> Result<Poll<()>, Error> {
+        if !self.limits.allow_merges() {
+            return Ok(Poll::Ready(()));
+        }
         let tombstones = self.keydir.len_of(EntryKind::Tombstone);
         let threshold = (self.keydir.capacity() / TOMBSTONES_OF_CAPACITY).max(1);
         if self.merger.retiring.is_none() {
@@ -262,6 +265,9 @@ impl Engine<'_> {
     /// Whether merging would be of use now.
     #[must_use]
     pub fn merge_need(&self) -> MergeNeed {
+        if !self.limits.allow_merges() {
+            return MergeNeed::No;
+        }
         let due = self.merger.ledger.is_some() || self.merger.retiring.is_some();
         if self.is_short() && (due || self.best_victim().is_some()) {
             MergeNeed::Must

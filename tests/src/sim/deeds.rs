@@ -262,6 +262,8 @@ impl Desk<'_> {
                 }
                 Ok(more) => break !more,
                 Err(_) if self.weather == Weather::Faulty => return Ok(()),
+                // A full store that is only appended to has no room to begin a session.
+                Err(Error::Full) if !store.space().is_some_and(merges) => return Ok(()),
                 Err(error) => return Err(unexpected("merge_step", &error)),
             }
         };

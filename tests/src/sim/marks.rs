@@ -98,9 +98,9 @@ impl Default for Tally {
     }
 }
 
-/// Marks that no tape reaches now: no profile has weak bits, and the batches of tapes are smaller than any pool's limit
-/// (the suite `regressions` has one that is not).
-const UNREACHED: [Mark; 2] = [Mark::Weak, Mark::BatchTooLarge];
+/// Marks that no tape reaches now: no profile has weak bits, the batches of tapes are smaller than any pool's limit (the
+/// suite `regressions` has one that is not), and a crash damages no segment (the suite `rot` has that).
+const UNREACHED: [Mark; 3] = [Mark::Weak, Mark::BatchTooLarge, Mark::DamagedKept];
 
 impl Tally {
     /// Counts a hit.

@@ -46,7 +46,11 @@ impl Watch {
             op.announces = announces;
             desk.tally.mark_if(op.reuses, Mark::Reused);
         }
-        if desk.weather == Weather::Fair { adds_up(&now) } else { Ok(()) }
+        if desk.weather == Weather::Fair {
+            adds_up(&now)?;
+            keeps_limits(&before, &now)?;
+        }
+        Ok(())
     }
 }
 
@@ -73,6 +77,20 @@ pub(super) fn adds_up(space: &Space) -> Result<(), Problem> {
             "segments-lost",
             "a segment of a sound medium is kept as damaged",
         ));
+    }
+    Ok(())
+}
+
+/// What was let in leaves room for merges. Copies and tombstones may take a little more.
+fn keeps_limits(before: &Space, now: &Space) -> Result<(), Problem> {
+    let most = now.live_cost_max.max(before.live_cost).saturating_add(16 * now.entries + 64);
+    if now.live_cost > most {
+        let what = format!("more is alive than is let in: {before:?} became {now:?}");
+        return Err(Problem::new("over-admission", what));
+    }
+    if merges(*now) && now.free == 0 && before.free > 0 {
+        let what = format!("the last free segment is taken: {before:?} became {now:?}");
+        return Err(Problem::new("reserve-taken", what));
     }
     Ok(())
 }
