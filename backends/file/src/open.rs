@@ -102,7 +102,7 @@ fn open(path: &Arc<Path>, access: Access, options: &Options) -> Result<FileDevic
         Access::ReadWrite => (OFlags::RDWR, FlockOperation::NonBlockingLockExclusive),
         Access::ReadOnly | Access::Salvage => {
             (OFlags::RDONLY, FlockOperation::NonBlockingLockShared)
-        },
+        }
     };
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = openat(CWD, &**path, flags, Mode::empty()).map_err(|errno| match errno {

@@ -17,7 +17,9 @@ use core::task::Poll;
 
 use crate::config::Config;
 use crate::device::{AsyncBlockDevice, DeviceError};
-use crate::engine::{CheckStep, CheckSummary, DeviceOp, Engine, Gather, OpKind, ScrubProgress, Setup};
+use crate::engine::{
+    CheckStep, CheckSummary, DeviceOp, Engine, Gather, OpKind, ScrubProgress, Setup,
+};
 use crate::error::{Corruption, Error};
 use crate::format::superblock::Superblock;
 use crate::memory::{Memory, plan};

@@ -236,11 +236,8 @@ impl Engine<'_> {
                 return Ok(Poll::Ready(Inspected::Bytes(u64::from(self.port.layout.page_bytes()))));
             };
             state.survey = None;
-            let damaged = Corruption {
-                segment: Some(segment),
-                offset: scan.position,
-                what: Damage::Group,
-            };
+            let damaged =
+                Corruption { segment: Some(segment), offset: scan.position, what: Damage::Group };
             return Ok(Poll::Ready(match route {
                 Route::Resumed(at) => {
                     scan.skip_to(at);

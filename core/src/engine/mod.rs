@@ -30,8 +30,8 @@ pub use scrub::{Pass, ScrubProgress};
 pub(crate) use check::Inspection;
 pub(crate) use core_state::{Health, Setup};
 pub(crate) use damage::Damages;
-pub(crate) use scrub::Scrub;
 pub(crate) use port::{MarkState, Port, PortLimits, Purpose};
+pub(crate) use scrub::Scrub;
 
 /// Unwraps a ready poll or returns `Ok(Poll::Pending)`.
 macro_rules! ready {

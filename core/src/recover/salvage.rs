@@ -103,6 +103,12 @@ impl Engine<'_> {
             }
             Route::Damaged(detour) => {
                 self.recovery.load.detoured = true;
+                if self.recovery.phase == Phase::Load {
+                    // Chunks may be lost that heads ask for: at most as many as records fit there.
+                    let behind = detour.next.map_or(self.port.layout.data_end, |(at, _)| at.0);
+                    let gap = behind.saturating_sub(scan.position.0);
+                    self.recovery.load.chunks += u64::from(gap / RECORD_HEADER_BYTES);
+                }
                 self.recovery.load.lost = Some(Lost { at: scan.position, next: None });
                 let pieces = Pieces { at: scan.position.0, seq: None, whole: true, astray: false };
                 self.recovery.load.mode = if detour.in_log {

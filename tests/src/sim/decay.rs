@@ -60,6 +60,20 @@ fn value_of(key: usize, version: usize) -> Vec<u8> {
     (0..bytes).map(|index| (index * 7 + key * 31 + version * 101) as u8).collect()
 }
 
+fn setup_of(profile: usize, hints: bool) -> Setup {
+    let profile = PROFILES[profile];
+    let unit = profile.write_unit.max(profile.tear_unit);
+    Setup {
+        profile,
+        segment_bytes: if unit > 64 { 16384 } else { 4096 },
+        segments: 7,
+        page_bytes: unit.max(256),
+        frames: 64,
+        hints,
+        bug: None,
+    }
+}
+
 impl Image {
     /// The image of a profile after so many rounds of puts, deletes and batches; closed cleanly.
     ///
@@ -67,22 +81,12 @@ impl Image {
     /// Where the store does not take them.
     #[must_use]
     pub fn new(profile: usize, hints: bool, rounds: usize) -> Self {
-        let profile = PROFILES[profile];
-        let unit = profile.write_unit.max(profile.tear_unit);
-        let setup = Setup {
-            profile,
-            segment_bytes: if unit > 64 { 16384 } else { 4096 },
-            segments: 7,
-            page_bytes: unit.max(256),
-            frames: 64,
-            hints,
-            bug: None,
-        };
+        let setup = setup_of(profile, hints);
+        let profile = setup.profile;
         let name = format!("{} hints {hints} rounds {rounds}", profile.name);
         let mut medium = SimDevice::default();
         medium.reset(&setup);
-        let mut image =
-            Self { name, setup, medium, versions: vec![vec![None]; KEYS], merged: 0 };
+        let mut image = Self { name, setup, medium, versions: vec![vec![None]; KEYS], merged: 0 };
         image.fill(rounds);
         image
     }
@@ -174,7 +178,9 @@ impl Image {
             let right = known.iter().filter(|known| **known == Known::Right).count() as u64;
             counts.right += right;
             counts.detected += KEYS as u64 - right;
-            self.heal(bench, known)?;
+            // Enough to run through the device, now and then.
+            let churn = if counts.detected % 5 == 0 { 150 } else { 0 };
+            self.heal(bench, known, churn)?;
         }
         self.load(bench, at, mask);
         self.salvage(bench, degraded.as_deref(), counts)
@@ -242,9 +248,8 @@ impl Image {
     }
 
     /// Writes every doubtful key again: a put or a delete settles it, now and for later sessions.
-    fn heal(&self, bench: &mut DecayBench, known: &[Known]) -> Result<(), String> {
-        let doubtful: Vec<usize> =
-            (0..KEYS).filter(|&key| known[key] == Known::Doubtful).collect();
+    fn heal(&self, bench: &mut DecayBench, known: &[Known], churn: usize) -> Result<(), String> {
+        let doubtful: Vec<usize> = (0..KEYS).filter(|&key| known[key] == Known::Doubtful).collect();
         if doubtful.is_empty() {
             return Ok(());
         }
@@ -273,6 +278,14 @@ impl Image {
             }
         }
         // Merges may come: they take no witness away.
+        for version in 0..churn {
+            let value = value_of(0, 5000 + version);
+            match store.put(&key_of(0), &value).and_then(|()| store.sync()) {
+                Ok(()) => truth[0] = Some(value),
+                Err(Error::Full) => break,
+                Err(error) => return Err(failed("a put", error)),
+            }
+        }
         store.merge_step(1 << 20).map_err(|error| failed("a merge", error))?;
         store.close().map_err(|error| failed("close", error))?;
         for damage in [OnDamage::Degrade, OnDamage::Refuse] {
@@ -371,6 +384,40 @@ impl Image {
         }
         Ok((found, summary.bytes))
     }
+}
+
+/// Scrubs in small steps between writes that keep merges busy.
+///
+/// # Errors
+/// A write or a step that fails, and damage that is none.
+pub fn scrub_under_load(profile: usize, hints: bool) -> Result<(), String> {
+    let setup = setup_of(profile, hints);
+    let mut medium = SimDevice::default();
+    medium.reset(&setup);
+    let config = ember::config(&setup);
+    let mut arena = vec![0; emberkv_core::required_bytes(&config, &setup.geometry())];
+    let mut store =
+        Store::format(&mut medium, &mut arena, &config).map_err(|error| error.to_string())?;
+    for round in 0..400 {
+        for key in 0..KEYS {
+            let put = store.put(&key_of(key), &value_of(key, round));
+            put.map_err(|error| format!("put: {error}"))?;
+            let budget = 1 << (round % 11);
+            let step = store.scrub_step(budget).map_err(|error| format!("a step: {error}"))?;
+            if let Some(place) = step.damage {
+                return Err(format!("{} round {round}: {place}", setup.profile.name));
+            }
+        }
+        if round % 3 == 0 {
+            store.sync().map_err(|error| format!("sync: {error}"))?;
+        }
+        store.device_mut().reset_counters();
+    }
+    let stats = store.stats();
+    if stats.scrub_passes < 3 || stats.segments_merged < 10 || stats.scrub_damages > 0 {
+        return Err(format!("{stats:?}"));
+    }
+    Ok(())
 }
 
 /// One pass of a scrub, in steps.
