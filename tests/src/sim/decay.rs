@@ -1,8 +1,10 @@
-//! Life with rot: images with one damaged byte, opened to go on behind it (`OnDamage::Degrade`), salvaged, and scrubbed.
+//! Life with rot: images with one damaged byte, opened to go on behind it (`OnDamage::Degrade`),
+//! salvaged, and scrubbed.
 //!
-//! The oracle knows every version that each key ever had. Degraded: the newest one or `Corrupted`, never an older one, never
-//! "missing"; a write heals its key, for later sessions too. Salvaged: some version, and whatever is not the newest one goes
-//! with a damaged place that is named. Scrubbed: a flipped byte of a whole group is always found.
+//! The oracle knows every version that each key ever had. Degraded: the newest one or `Corrupted`,
+//! never an older one, never "missing"; a write heals its key, for later sessions too. Salvaged:
+//! some version, and whatever is not the newest one goes with a damaged place that is named.
+//! Scrubbed: a flipped byte of a whole group is always found.
 
 use emberkv_core::{Access, Config, Corruption, Cursor, Damage, Error, OnDamage, Pass, Store};
 
@@ -99,7 +101,8 @@ impl Image {
             for key in 0..KEYS {
                 let versions = &mut self.versions[key];
                 if key > 5 && round * (KEYS + 2) / rounds > key {
-                    // Of all ages: the newest versions of these lie in older segments, or were copied by merges.
+                    // Of all ages: the newest versions of these lie in older segments, or were
+                    // copied by merges.
                     continue;
                 }
                 if (key + round) % 7 == 6 {
@@ -333,7 +336,8 @@ impl Image {
             }
             if value != self.newest(key) {
                 lost += 1;
-                // Hints tell of a tombstone that is never read, and of the sequence of a copy whose own is damaged: a scan does not.
+                // Hints tell of a tombstone that is never read, and of the sequence of a copy whose
+                // own is damaged: a scan does not.
                 counts.by_hints +=
                     u64::from(degraded.is_some_and(|known| known[key] == Known::Right));
                 if !self.setup.hints && degraded.is_some_and(|known| known[key] == Known::Right) {
@@ -357,8 +361,8 @@ impl Image {
         Ok(())
     }
 
-    /// Flips each byte of the medium under an open store, and scrubs: how many bytes the scrub missed nothing of, and how
-    /// many bytes the groups of the store have.
+    /// Flips each byte of the medium under an open store, and scrubs: how many bytes the scrub
+    /// missed nothing of, and how many bytes the groups of the store have.
     ///
     /// # Errors
     /// A scrub that fails, or sees damage where there is none.
