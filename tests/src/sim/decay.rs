@@ -182,7 +182,7 @@ impl Image {
             counts.right += right;
             counts.detected += KEYS as u64 - right;
             // Enough to run through the device, now and then.
-            let churn = if counts.detected % 5 == 0 { 150 } else { 0 };
+            let churn = if counts.detected.is_multiple_of(5) { 150 } else { 0 };
             self.heal(bench, known, churn)?;
         }
         self.load(bench, at, mask);
