@@ -5,7 +5,7 @@
 
 use emberkv_tests::sim::Ember;
 use emberkv_tests::sim::canaries::{every_byte, rot_tapes};
-use emberkv_tests::sim::decay::{Counts, DecayBench, Image};
+use emberkv_tests::sim::decay::{Counts, DecayBench, Image, scrub_under_load};
 use emberkv_tests::sim::profile::Setup;
 use emberkv_tests::sim::rot::{Rot, RotCounts, campaign};
 
@@ -68,18 +68,22 @@ fn images() -> Vec<Image> {
     images
 }
 
-/// Flips with a stride, or with `EMBERKV_ROT_EVERY_BIT` set every bit.
+/// Flips with a stride; with `EMBERKV_ROT=bytes` a bit of every byte, with `EMBERKV_ROT=bits` every bit.
 #[test]
 fn a_degraded_store_answers_right_or_corrupted_and_a_salvage_shows_the_rest() {
-    let every_bit = std::env::var_os("EMBERKV_ROT_EVERY_BIT").is_some();
-    let stride = if cfg!(debug_assertions) { 211 } else { 13 };
+    let wanted = std::env::var("EMBERKV_ROT").unwrap_or_default();
+    let stride = match (wanted.as_str(), cfg!(debug_assertions)) {
+        ("bytes" | "bits", _) => 1,
+        (_, true) => 211,
+        (_, false) => 23,
+    };
     let mut bench = DecayBench::default();
     let mut merged = 0;
     let mut total = Counts::default();
     for image in images() {
         let mut counts = Counts::default();
         merged += image.merged;
-        let flips: Vec<(u32, u8)> = if every_bit {
+        let flips: Vec<(u32, u8)> = if wanted == "bits" {
             (0..image.bytes()).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit))).collect()
         } else {
             (0..image.bytes()).step_by(stride).map(|at| (at, 1 << (at / 13 % 8))).collect()
@@ -99,6 +103,13 @@ fn a_degraded_store_answers_right_or_corrupted_and_a_salvage_shows_the_rest() {
     assert!(merged > 0, "no image has merged segments");
     assert!(total.degraded > 0 && total.detected > 0 && total.right > 0, "{total:?}");
     assert!(total.lossy > 0 && total.lost == total.lossy, "{total:?}");
+}
+
+#[test]
+fn a_scrub_goes_on_through_merges_and_sees_no_damage_where_there_is_none() {
+    for (profile, hints) in [(0, true), (4, false), (4, true), (6, true)] {
+        scrub_under_load(profile, hints).expect("a healthy store");
+    }
 }
 
 #[test]

@@ -86,7 +86,8 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         open.end(key).await
     }
 
-    /// Stages a delete; returns whether the key had a value. Where it had none, nothing is written.
+    /// Stages a delete; returns whether the key had a value. Where it had none, nothing is written, unless damage puts
+    /// that in doubt.
     ///
     /// # Errors
     /// As for [`put`](Self::put).

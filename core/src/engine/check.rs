@@ -1,8 +1,10 @@
-//! Checking a store: every header, footer, group and record (hints are records) of the segments in use. A check does all of
-//! it at once, after a sync; a scrub (`scrub`) the same in bounded steps, while the store is in use.
+//! Checking a store: every header, footer, group and record (hints are records) of the segments in
+//! use. A check does all of it at once, after a sync; a scrub (`scrub`) the same in bounded steps,
+//! while the store is in use.
 //!
-//! One walk, [`Inspection`], serves both: a step reads at most a page. It names the incarnation that it is in, so a segment
-//! that was merged away and used again is begun anew. Behind damage it goes on at the next group that counts.
+//! One walk, [`Inspection`], serves both: a step reads at most a page. It names the incarnation
+//! that it is in, so a segment that was merged away and used again is begun anew. Behind damage it
+//! goes on at the next group that counts.
 
 use core::task::Poll;
 
@@ -146,7 +148,8 @@ impl Engine<'_> {
             };
             if state.entered != Some(open_seq) {
                 state.enter(open_seq);
-                // A page that was appended to never held the slots that share it: read them from the medium.
+                // A page that was appended to never held the slots that share it: read them from
+                // the medium.
                 self.forget_slots(segment);
             }
             let damage = match state.stage {
@@ -164,7 +167,8 @@ impl Engine<'_> {
         Ok(Poll::Ready(Inspected::Over))
     }
 
-    /// Whether a slot can be read from the medium: the frame of a page that is being appended to does not hold it.
+    /// Whether a slot can be read from the medium: the frame of a page that is being appended to
+    /// does not hold it.
     fn slot_is_readable(&self, segment: SegmentId, offset: Offset) -> bool {
         segment != self.head.segment
             || self.port.pool.peek(self.port.layout.page_at(segment, offset)).is_none()
@@ -193,8 +197,8 @@ impl Engine<'_> {
         segment: SegmentId,
     ) -> Result<Poll<Option<(Offset, Damage)>>, Error> {
         let footer = ready!(self.poll_footer(segment)?);
-        // Where a write failed there may be none, and on flash half of one that cannot be written again: the successor's
-        // header tells the end all the same.
+        // Where a write failed there may be none, and on flash half of one that cannot be written
+        // again: the successor's header tells the end all the same.
         let offset = Offset(self.port.layout.data_end);
         let frame = ready!(self.port.resident(self.port.layout.page_at(segment, offset), 1)?);
         let at = self.port.layout.in_page(offset) as usize;
@@ -297,7 +301,8 @@ impl Engine<'_> {
     }
 }
 
-/// Lets a walk of the device see it: what the pool has of the pages ahead is read again, unless the medium lacks it.
+/// Lets a walk of the device see it: what the pool has of the pages ahead is read again, unless the
+/// medium lacks it.
 fn refresh(port: &mut Port<'_>, segment: SegmentId, at: Offset, from: (Source, &mut u32)) {
     let (source, fresh) = from;
     if source == Source::Pool || at.0 < *fresh {

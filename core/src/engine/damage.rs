@@ -1,9 +1,11 @@
 //! What an open could not read and went on behind, and which answers that puts in doubt.
 //!
-//! A lost record's key is not known. So a key without an entry, or whose entry is older than the newest record that a damaged
-//! place may have held, answers [`Error::Corrupted`] with that place: neither "not there" nor the older value is known to be true.
-//! A newer write of the key settles it. Iterations show the keys that are certain, and end with the same error instead of
-//! the end. Nothing here grows: of many places the first few are remembered, the last one standing for all further ones.
+//! A lost record's key is not known. So a key without an entry, or whose entry is older than the
+//! newest record that a damaged place may have held, answers [`Error::Corrupted`] with that place:
+//! neither "not there" nor the older value is known to be true. A newer write of the key settles
+//! it. Iterations show the keys that are certain, and end with the same error instead of the end.
+//! Nothing here grows: of many places the first few are remembered, the last one standing for all
+//! further ones.
 
 use heapless::Vec;
 
@@ -19,7 +21,8 @@ const PLACES_MAX: usize = 8;
 #[derive(Clone, Copy, Debug)]
 struct Damaged {
     place: Corruption,
-    /// Every record that was lost there is older than this; 0 where nothing was lost, or nobody asks.
+    /// Every record that was lost there is older than this; 0 where nothing was lost, or nobody
+    /// asks.
     below: Seq,
 }
 
@@ -77,7 +80,8 @@ impl Engine<'_> {
         self.damages.newer_than(seq).map_or(Ok(()), |place| Err(Error::Corrupted(place)))
     }
 
-    /// Tells each damaged place that this open met and went on behind, at most eight; answers how many there are.
+    /// Tells each damaged place that this open met and went on behind, at most eight; answers how
+    /// many there are.
     pub fn damages(&self, mut report: impl FnMut(Corruption)) -> u64 {
         for damaged in &self.damages.places {
             report(damaged.place);

@@ -1,8 +1,9 @@
-//! Scrubbing: all segments in use are verified again and again, in steps of a few bytes each, while the store is in use.
+//! Scrubbing: all segments in use are verified again and again, in steps of a few bytes each, while
+//! the store is in use.
 //!
-//! The cursor is in memory and names the incarnation that it is in, so merges may go on between two steps, and a segment that
-//! was used again is begun anew. A pass sees the sealed segments and of the head what is on the device. It reads the medium:
-//! what the pool holds of it is read again.
+//! The cursor is in memory and names the incarnation that it is in, so merges may go on between two
+//! steps, and a segment that was used again is begun anew. A pass sees the sealed segments and of
+//! the head what is on the device. It reads the medium: what the pool holds of it is read again.
 
 use core::task::Poll;
 
@@ -49,8 +50,8 @@ impl Default for Scrub {
 }
 
 impl Engine<'_> {
-    /// Verifies about `budget` bytes; ready at the first damaged place, or at the end of a pass. `progress` is added to, so
-    /// that a call that waits for the device is taken up where it was.
+    /// Verifies about `budget` bytes; ready at the first damaged place, or at the end of a pass.
+    /// `progress` is added to, so that a call that waits for the device is taken up where it was.
     ///
     /// # Errors
     /// `Device`, `PoolExhausted`.

@@ -19,8 +19,8 @@ use crate::canary::Canary;
 use crate::engine::{Engine, ready};
 use crate::error::{Damage, Error};
 use crate::format::footer::{Footer, HintGroup, decode_footer};
-use crate::format::group::{Announcement, GroupKind};
-use crate::format::parser::Verify;
+use crate::format::group::{Announcement, GroupKind, Resume};
+use crate::format::parser::{ParsedGroup, Verify};
 use crate::format::segment::{Cut, HeaderPlace, SegmentHeader};
 use crate::keydir::{Entry, Outcome};
 use crate::types::{EntryKind, Fingerprint, Location, Offset, SegmentId, Seq};
@@ -351,26 +351,7 @@ impl Engine<'_> {
             let segment = scan.segment;
             match event {
                 ScanEvent::Group(group, resume) => {
-                    let seq = Seq(group
-                        .header
-                        .first_seq
-                        .0
-                        .saturating_add(u64::from(group.trailer.count)));
-                    self.recovery.accept(seq);
-                    self.settle_lost(segment, Some((group.header.kind, group.header.first_seq)));
-                    let taken = match group.header.kind {
-                        GroupKind::Data | GroupKind::Resume => u64::from(group.trailer.count),
-                        GroupKind::Hints | GroupKind::Close => 0,
-                    };
-                    self.recovery.load.next_seq =
-                        Some(Seq(group.header.first_seq.0.saturating_add(taken)));
-                    if let Some(resume) = resume {
-                        self.recovery.boot_max = self.recovery.boot_max.max(resume.boot);
-                    }
-                    if group.header.kind == GroupKind::Hints && self.gathers_hints(end.as_ref()) {
-                        let bytes = group.next.0 - group.start.0;
-                        self.hints.written(HintGroup { offset: group.start, bytes });
-                    }
+                    self.note_group(segment, &group, resume, end.as_ref());
                 }
                 ScanEvent::Freed(freed) => {
                     if end.is_none() && self.at_newest() {
@@ -402,6 +383,31 @@ impl Engine<'_> {
                     return Ok(Poll::Ready(false));
                 }
             }
+        }
+    }
+
+    /// A whole group: what its numbers tell.
+    fn note_group(
+        &mut self,
+        segment: SegmentId,
+        group: &ParsedGroup,
+        resume: Option<Resume>,
+        end: Option<&Cut>,
+    ) {
+        let (kind, first_seq) = (group.header.kind, group.header.first_seq);
+        self.recovery.accept(Seq(first_seq.0.saturating_add(u64::from(group.trailer.count))));
+        self.settle_lost(segment, Some((kind, first_seq)));
+        let taken = match kind {
+            GroupKind::Data | GroupKind::Resume => u64::from(group.trailer.count),
+            GroupKind::Hints | GroupKind::Close => 0,
+        };
+        self.recovery.load.next_seq = Some(Seq(first_seq.0.saturating_add(taken)));
+        if let Some(resume) = resume {
+            self.recovery.boot_max = self.recovery.boot_max.max(resume.boot);
+        }
+        if kind == GroupKind::Hints && self.gathers_hints(end) {
+            let bytes = group.next.0 - group.start.0;
+            self.hints.written(HintGroup { offset: group.start, bytes });
         }
     }
 

@@ -1,12 +1,14 @@
 //! Recovery that goes on behind damage: degraded opens, and salvage.
 //!
-//! * Behind a damaged group `survey` finds where the log goes on. What is known to have been in the log is looked at record by
-//!   record: a record's checksum covers its place and its sequence, so each can be trusted alone. A batch whose group is damaged
-//!   may so come back in part.
-//! * Sequences follow each other without gaps. So where every record of a damaged group is whole and the next group begins with the
-//!   sequence that follows, nothing was lost. Otherwise everything older than that next group is in doubt (`engine/damage.rs`), and
-//!   the segment stays as a witness.
-//! * Salvage scans everything, writes nothing, and has no head: damage of any kind is noted and passed over.
+//! * Behind a damaged group `survey` finds where the log goes on. What is known to have been in the
+//!   log is looked at record by record: a record's checksum covers its place and its sequence, so
+//!   each can be trusted alone. A batch whose group is damaged may so come back in part.
+//! * Sequences follow each other without gaps. So where every record of a damaged group is whole
+//!   and the next group begins with the sequence that follows, nothing was lost. Otherwise
+//!   everything older than that next group is in doubt (`engine/damage.rs`), and the segment stays
+//!   as a witness.
+//! * Salvage scans everything, writes nothing, and has no head: damage of any kind is noted and
+//!   passed over.
 
 use core::task::Poll;
 
@@ -103,6 +105,12 @@ impl Engine<'_> {
             }
             Route::Damaged(detour) => {
                 self.recovery.load.detoured = true;
+                if self.recovery.phase == Phase::Load {
+                    // Chunks may be lost that heads ask for: at most as many as records fit there.
+                    let behind = detour.next.map_or(self.port.layout.data_end, |(at, _)| at.0);
+                    let gap = behind.saturating_sub(scan.position.0);
+                    self.recovery.load.chunks += u64::from(gap / RECORD_HEADER_BYTES);
+                }
                 self.recovery.load.lost = Some(Lost { at: scan.position, next: None });
                 let pieces = Pieces { at: scan.position.0, seq: None, whole: true, astray: false };
                 self.recovery.load.mode = if detour.in_log {
@@ -170,7 +178,8 @@ impl Engine<'_> {
                     && (has_entry || header.kind == RecordKind::Announcement && !pieces.astray)
             });
             let Some(header) = header else {
-                // Behind the last record this finds nothing more; behind a damaged header it finds the next record.
+                // Behind the last record this finds nothing more; behind a damaged header it finds
+                // the next record.
                 pieces.astray = true;
                 pieces.at += self.port.layout.align;
                 continue;
@@ -206,7 +215,8 @@ impl Engine<'_> {
         Ok(Poll::Ready(()))
     }
 
-    /// The sequence of a damaged group's first record: from its header, else what follows the group before.
+    /// The sequence of a damaged group's first record: from its header, else what follows the group
+    /// before.
     fn poll_first_piece(&mut self, scan: &Scan, pieces: &mut Pieces) -> Result<Poll<()>, Error> {
         let mut bytes = [0; GROUP_HEADER_BYTES as usize];
         ready!(self.poll_bytes(scan.segment, pieces.at, &mut bytes)?);
@@ -250,7 +260,8 @@ impl Engine<'_> {
         Ok(Poll::Ready(true))
     }
 
-    /// The next group behind damage, or with `None` the end of the segment, tells how much may be lost.
+    /// The next group behind damage, or with `None` the end of the segment, tells how much may be
+    /// lost.
     pub(super) fn settle_lost(&mut self, segment: SegmentId, behind: Option<(GroupKind, Seq)>) {
         let Some(lost) = self.recovery.load.lost.take() else { return };
         let first_seq = behind.map(|(_, seq)| seq);

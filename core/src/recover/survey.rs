@@ -1,7 +1,9 @@
-//! The way on behind damage: what lies behind a place X where no whole group is, and where the log goes on.
+//! The way on behind damage: what lies behind a place X where no whole group is, and where the log
+//! goes on.
 //!
-//! Opens that stop at damage need no more than `search`. A check, a scrub and the opens that go on behind damage look at
-//! every aligned byte behind X for a group, since only the first group after a flush begins a commit unit.
+//! Opens that stop at damage need no more than `search`. A check, a scrub and the opens that go on
+//! behind damage look at every aligned byte behind X for a group, since only the first group after
+//! a flush begins a commit unit.
 //!
 //! | behind X | the log goes on | X was in the log |
 //! |---|---|---|
@@ -11,9 +13,10 @@
 //! | whole groups of this boot | at the first, where its place in the log is proven (below) | yes |
 //! | nothing | nowhere | not known |
 //!
-//! A whole group of this boot may have been cut off by a resume group that is now damaged. One that says that the log was durable
-//! beyond X proves that X was in the log. Where the segment's end is known and bytes are written over, what was cut off was
-//! overwritten before that end, so it proves the same. On flash it is not believed.
+//! A whole group of this boot may have been cut off by a resume group that is now damaged. One that
+//! says that the log was durable beyond X proves that X was in the log. Where the segment's end is
+//! known and bytes are written over, what was cut off was overwritten before that end, so it proves
+//! the same. On flash it is not believed.
 
 use core::cmp::Reverse;
 use core::task::Poll;
@@ -165,7 +168,8 @@ impl Survey {
         Ok(Poll::Ready(None))
     }
 
-    /// The boot with which a group header starts here. A resume group's tells none: the scan begins with the known one.
+    /// The boot with which a group header starts here. A resume group's tells none: the scan begins
+    /// with the known one.
     fn boot_of(&self, head: &[u8], scan: &Scan, context: &ScanContext) -> Option<Boot> {
         let at = Offset(self.at);
         let decodes = |boot: Boot| {

@@ -1,8 +1,10 @@
-//! Life with rot: images with one damaged byte, opened to go on behind it (`OnDamage::Degrade`), salvaged, and scrubbed.
+//! Life with rot: images with one damaged byte, opened to go on behind it (`OnDamage::Degrade`),
+//! salvaged, and scrubbed.
 //!
-//! The oracle knows every version that each key ever had. Degraded: the newest one or `Corrupted`, never an older one, never
-//! "missing"; a write heals its key, for later sessions too. Salvaged: some version, and whatever is not the newest one goes
-//! with a damaged place that is named. Scrubbed: a flipped byte of a whole group is always found.
+//! The oracle knows every version that each key ever had. Degraded: the newest one or `Corrupted`,
+//! never an older one, never "missing"; a write heals its key, for later sessions too. Salvaged:
+//! some version, and whatever is not the newest one goes with a damaged place that is named.
+//! Scrubbed: a flipped byte of a whole group is always found.
 
 use emberkv_core::{Access, Config, Corruption, Cursor, Damage, Error, OnDamage, Pass, Store};
 
@@ -60,6 +62,20 @@ fn value_of(key: usize, version: usize) -> Vec<u8> {
     (0..bytes).map(|index| (index * 7 + key * 31 + version * 101) as u8).collect()
 }
 
+fn setup_of(profile: usize, hints: bool) -> Setup {
+    let profile = PROFILES[profile];
+    let unit = profile.write_unit.max(profile.tear_unit);
+    Setup {
+        profile,
+        segment_bytes: if unit > 64 { 16384 } else { 4096 },
+        segments: 7,
+        page_bytes: unit.max(256),
+        frames: 64,
+        hints,
+        bug: None,
+    }
+}
+
 impl Image {
     /// The image of a profile after so many rounds of puts, deletes and batches; closed cleanly.
     ///
@@ -67,17 +83,8 @@ impl Image {
     /// Where the store does not take them.
     #[must_use]
     pub fn new(profile: usize, hints: bool, rounds: usize) -> Self {
-        let profile = PROFILES[profile];
-        let unit = profile.write_unit.max(profile.tear_unit);
-        let setup = Setup {
-            profile,
-            segment_bytes: if unit > 64 { 16384 } else { 4096 },
-            segments: 7,
-            page_bytes: unit.max(256),
-            frames: 64,
-            hints,
-            bug: None,
-        };
+        let setup = setup_of(profile, hints);
+        let profile = setup.profile;
         let name = format!("{} hints {hints} rounds {rounds}", profile.name);
         let mut medium = SimDevice::default();
         medium.reset(&setup);
@@ -94,7 +101,8 @@ impl Image {
             for key in 0..KEYS {
                 let versions = &mut self.versions[key];
                 if key > 5 && round * (KEYS + 2) / rounds > key {
-                    // Of all ages: the newest versions of these lie in older segments, or were copied by merges.
+                    // Of all ages: the newest versions of these lie in older segments, or were
+                    // copied by merges.
                     continue;
                 }
                 if (key + round) % 7 == 6 {
@@ -173,7 +181,9 @@ impl Image {
             let right = known.iter().filter(|known| **known == Known::Right).count() as u64;
             counts.right += right;
             counts.detected += KEYS as u64 - right;
-            self.heal(bench, known)?;
+            // Enough to run through the device, now and then.
+            let churn = if counts.detected.is_multiple_of(2) { 300 } else { 0 };
+            self.heal(bench, known, churn)?;
         }
         self.load(bench, at, mask);
         self.salvage(bench, degraded.as_deref(), counts)
@@ -241,9 +251,11 @@ impl Image {
     }
 
     /// Writes every doubtful key again: a put or a delete settles it, now and for later sessions.
-    fn heal(&self, bench: &mut DecayBench, known: &[Known]) -> Result<(), String> {
-        let doubtful: Vec<usize> = (0..KEYS).filter(|&key| known[key] == Known::Doubtful).collect();
-        if doubtful.is_empty() {
+    fn heal(&self, bench: &mut DecayBench, known: &[Known], churn: usize) -> Result<(), String> {
+        let all_doubtful = (0..KEYS).filter(|&key| known[key] == Known::Doubtful);
+        // Some stay as they are, and must not be forgotten by what follows.
+        let doubtful: Vec<usize> = all_doubtful.filter(|key| *key < 6 || key % 2 == 0).collect();
+        if !known.contains(&Known::Doubtful) {
             return Ok(());
         }
         let mut truth: Vec<Option<Vec<u8>>> =
@@ -271,8 +283,21 @@ impl Image {
             }
         }
         // Merges may come: they take no witness away.
+        let settled: Vec<usize> = (0..KEYS)
+            .filter(|&key| known[key] == Known::Right || doubtful.contains(&key))
+            .collect();
+        for version in 0..churn {
+            let key = settled[version % settled.len()];
+            let value = value_of(key, 5000 + version);
+            match store.put(&key_of(key), &value).and_then(|()| store.sync()) {
+                Ok(()) => truth[key] = Some(value),
+                Err(Error::Full) => break,
+                Err(error) => return Err(failed("a put", error)),
+            }
+        }
         store.merge_step(1 << 20).map_err(|error| failed("a merge", error))?;
         store.close().map_err(|error| failed("close", error))?;
+        let written = if churn > 0 { &settled } else { &doubtful };
         for damage in [OnDamage::Degrade, OnDamage::Refuse] {
             let config = self.config(damage);
             let mut store = match Store::open(&mut bench.medium, &mut bench.arena, &config) {
@@ -283,7 +308,7 @@ impl Image {
             for (key, truth) in truth.iter().enumerate() {
                 match store.get(&key_of(key), &mut bench.buffer) {
                     Ok(value) if value == truth.as_deref() => {}
-                    Err(Error::Corrupted(_)) if !doubtful.contains(&key) => {}
+                    Err(Error::Corrupted(_)) if !written.contains(&key) => {}
                     answer => {
                         return Err(format!("({damage:?}) healed, then key {key}: {answer:?}"));
                     }
@@ -318,7 +343,8 @@ impl Image {
             }
             if value != self.newest(key) {
                 lost += 1;
-                // Hints tell of a tombstone that is never read, and of the sequence of a copy whose own is damaged: a scan does not.
+                // Hints tell of a tombstone that is never read, and of the sequence of a copy whose
+                // own is damaged: a scan does not.
                 counts.by_hints +=
                     u64::from(degraded.is_some_and(|known| known[key] == Known::Right));
                 if !self.setup.hints && degraded.is_some_and(|known| known[key] == Known::Right) {
@@ -342,8 +368,8 @@ impl Image {
         Ok(())
     }
 
-    /// Flips each byte of the medium under an open store, and scrubs: how many bytes the scrub missed nothing of, and how
-    /// many bytes the groups of the store have.
+    /// Flips each byte of the medium under an open store, and scrubs: how many bytes the scrub
+    /// missed nothing of, and how many bytes the groups of the store have.
     ///
     /// # Errors
     /// A scrub that fails, or sees damage where there is none.
@@ -369,6 +395,40 @@ impl Image {
         }
         Ok((found, summary.bytes))
     }
+}
+
+/// Scrubs in small steps between writes that keep merges busy.
+///
+/// # Errors
+/// A write or a step that fails, and damage that is none.
+pub fn scrub_under_load(profile: usize, hints: bool) -> Result<(), String> {
+    let setup = setup_of(profile, hints);
+    let mut medium = SimDevice::default();
+    medium.reset(&setup);
+    let config = ember::config(&setup);
+    let mut arena = vec![0; emberkv_core::required_bytes(&config, &setup.geometry())];
+    let mut store =
+        Store::format(&mut medium, &mut arena, &config).map_err(|error| error.to_string())?;
+    for round in 0..400 {
+        for key in 0..KEYS {
+            let put = store.put(&key_of(key), &value_of(key, round));
+            put.map_err(|error| format!("put: {error}"))?;
+            let budget = 1 << (round % 11);
+            let step = store.scrub_step(budget).map_err(|error| format!("a step: {error}"))?;
+            if let Some(place) = step.damage {
+                return Err(format!("{} round {round}: {place}", setup.profile.name));
+            }
+        }
+        if round % 3 == 0 {
+            store.sync().map_err(|error| format!("sync: {error}"))?;
+        }
+        store.device_mut().reset_counters();
+    }
+    let stats = store.stats();
+    if stats.scrub_passes < 3 || stats.segments_merged < 10 || stats.scrub_damages > 0 {
+        return Err(format!("{stats:?}"));
+    }
+    Ok(())
 }
 
 /// One pass of a scrub, in steps.

@@ -1,6 +1,7 @@
-//! The verb `salvage`: copies everything that can still be read into a new store, and lists on standard
-//! error what cannot. The damaged store is only read. The new one is whole at any moment: a salvage
-//! that was interrupted left a part of the entries in it, and is begun anew under another name.
+//! The verb `salvage`: copies everything that can still be read into a new store, and lists on
+//! standard error what cannot. The damaged store is only read. The new one is whole at any moment:
+//! a salvage that was interrupted left a part of the entries in it, and is begun anew under another
+//! name.
 
 use std::path::Path;
 
@@ -155,7 +156,8 @@ fn copy_long(
     }
 }
 
-/// A value of the damaged store as the source of one of the new one; keeps why it could not be read.
+/// A value of the damaged store as the source of one of the new one; keeps why it could not be
+/// read.
 struct Source<R, E> {
     reader: R,
     failed: Option<E>,
