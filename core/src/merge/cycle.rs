@@ -3,7 +3,7 @@
 use core::task::Poll;
 
 use super::ledger::{Ledger, MergeBytes, NominalBytes};
-use super::pay::Retiring;
+use super::pay::{Idle, Retiring};
 use super::walk::{Walk, WalkStep};
 use crate::canary::Canary;
 use crate::engine::{Engine, ready};
@@ -37,6 +37,7 @@ pub(crate) struct Merger {
     pub(crate) is_working: bool,
     /// The pass that retires tombstones.
     pub(super) retiring: Option<Retiring>,
+    pub(super) idle: Idle,
     /// Tombstones written in this session.
     pub(crate) tombstones: u64,
     /// How many of them there were when this session opened the head; none if an earlier session did.

@@ -27,6 +27,17 @@ const TOMBSTONES_OF_CAPACITY: u32 = 8;
 /// Idle steps retire tombstones when they are more than one in this many entries in use.
 const TOMBSTONES_OF_ENTRIES: u32 = 16;
 
+/// What idle cycles came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Idle {
+    /// Most free segments so far.
+    free_most: u32,
+    /// Cycles since then.
+    cycles: u32,
+    /// Dead bytes that idle steps could do nothing about.
+    futile_at: Option<u64>,
+}
+
 /// A pass over all segments that were there when it began, oldest first: none of the tombstones that were written before
 /// it survives.
 #[derive(Clone, Copy, Debug)]
@@ -238,6 +249,8 @@ impl Engine<'_> {
         if self.merger.ledger.is_none() {
             match self.idle_victim() {
                 Some(victim) => self.start_cycle(victim),
+                // What is waited for is not a merge.
+                None if !self.has_tombstones() => return Ok(Poll::Ready(())),
                 None => {
                     // Their segment must be sealed before the tombstones in it can go.
                     if self.head.position > self.port.layout.data_start && !self.is_short() {
@@ -249,13 +262,40 @@ impl Engine<'_> {
             }
         }
         let spent = self.merger.ledger.map_or(0, |ledger| ledger.spent().0);
-        ready!(self.poll_work(MergeBytes(spent + 1), 0)?);
+        if ready!(self.poll_work(MergeBytes(spent + 1), 0)?) {
+            self.judge_idle_cycle();
+        }
         Ok(Poll::Ready(()))
+    }
+
+    /// Idle cycles that give no segment back, as many in a row as there are segments, move only what cannot be packed better:
+    /// idle steps rest until there is a segment's worth more of dead bytes.
+    fn judge_idle_cycle(&mut self) {
+        let free = self.segments.free() + u32::from(self.merger.announced.is_some());
+        let idle = &mut self.merger.idle;
+        if free > idle.free_most {
+            *idle = Idle { free_most: free, ..Idle::default() };
+            return;
+        }
+        idle.cycles += 1;
+        if idle.cycles > self.segments.count() {
+            self.merger.idle = Idle { futile_at: Some(self.dead_bytes()), ..Idle::default() };
+        }
+    }
+
+    fn dead_bytes(&self) -> u64 {
+        let in_use = u64::from(self.segments.count() - self.segments.free());
+        (in_use * u64::from(self.limits.payload)).saturating_sub(self.segments.live_total())
+    }
+
+    fn is_futile(&self) -> bool {
+        let more = u64::from(self.limits.payload);
+        self.merger.idle.futile_at.is_some_and(|dead| self.dead_bytes() <= dead + more)
     }
 
     /// The victim of an idle step.
     fn idle_victim(&self) -> Option<SegmentId> {
-        if self.is_short() {
+        if self.is_short() && !self.is_futile() {
             self.best_victim()
         } else {
             self.emptiest().filter(|_| self.has_garbage())
@@ -269,7 +309,7 @@ impl Engine<'_> {
             return MergeNeed::No;
         }
         let due = self.merger.ledger.is_some() || self.merger.retiring.is_some();
-        if self.is_short() && (due || self.best_victim().is_some()) {
+        if self.is_short() && (due || !self.is_futile() && self.best_victim().is_some()) {
             MergeNeed::Must
         } else if due
             || self.wants_erase()
@@ -296,6 +336,9 @@ impl Engine<'_> {
 
     /// Whether the sealed segments take more of the device than they should, and one of them has a good part to give back.
     fn has_garbage(&self) -> bool {
+        if self.is_futile() {
+            return false;
+        }
         let (mut taken, mut live) = (0, 0);
         for segment in self.segments.used_ids().filter(|&segment| segment != self.head.segment) {
             taken += u64::from(self.port.layout.segment_bytes);
