@@ -57,8 +57,6 @@ fn lives<D: BlockDevice>(device: D, config: &Config) -> D {
     }
     settle(&mut store);
     let stats = store.stats();
-    let ratio = stats.capacity as f64 / stats.live_bytes as f64;
-    println!("{} bytes live on {}: {ratio:.2}", stats.live_bytes, stats.capacity);
     let slack = 12 * u64::from(config.segment_bytes);
     assert!(stats.capacity < stats.live_bytes * 16 / 10 + slack, "{stats:?}");
     assert!(stats.entries < 7_000, "the tombstones went: {stats:?}");

@@ -2,7 +2,7 @@
 //! live records cost; and the coverage marks of merging, from the differences of a store's figures.
 //!
 //! A record costs its aligned bytes, 8 for the sequence that its copy would carry, and its hint. A record that was copied
-//! carries that sequence already, so that its cost is known here only up to [`COPY_BYTES`].
+//! carries that sequence already, so that its cost is known here only up to `COPY_BYTES`.
 
 use super::engine::{Kv, Space};
 use super::failure::Problem;
