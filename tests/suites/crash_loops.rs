@@ -141,7 +141,7 @@ fn ten_thousand_crashes_with_one_overwrite_each_never_fill_a_full_store() {
 
 #[test]
 fn a_thousand_crashes_in_a_row_inside_open_leave_a_full_store_writable() {
-    for profile in ["block512", "block512-ecc"] {
+    for profile in PROFILES {
         let mut store = Loop::new(profile);
         for turn in 0..1000 {
             store.crash_in_open(turn);

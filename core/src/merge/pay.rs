@@ -73,7 +73,25 @@ impl Engine<'_> {
             return Ok(Poll::Ready(()));
         }
         self.merger.is_working = true;
-        let result = self.poll_cycles(u64::from(ahead));
+        let mut result = self.poll_cycles(u64::from(ahead));
+        if matches!(result, Ok(Poll::Ready(()))) {
+            result = self.poll_retire(1);
+        }
+        self.merger.is_working = false;
+        result
+    }
+
+    /// Ready once an interrupted session's merges are made up for: a row of crashes, each of which takes some room of the
+    /// log, must not use up what merging needs.
+    ///
+    /// # Errors
+    /// As for an append.
+    pub(crate) fn poll_catch_up(&mut self) -> Result<Poll<()>, Error> {
+        if self.merger.caught_up || self.segments.free() >= self.free_target() {
+            return Ok(Poll::Ready(()));
+        }
+        self.merger.is_working = true;
+        let result = self.poll_cycles(0);
         self.merger.is_working = false;
         result
     }
@@ -108,7 +126,7 @@ impl Engine<'_> {
                 break;
             }
         }
-        self.poll_retire(1)
+        Ok(Poll::Ready(()))
     }
 
     /// Works on the cycle until `target` is spent, for an append of `ahead` bytes; ready with whether it is complete.

@@ -43,6 +43,19 @@ impl Engine<'_> {
         self.durable_seq = self.published_seq;
         self.segments.begin_session();
         self.health = Health::Sound;
+        self.recovery.phase = Phase::Reclaim;
+        Ok(Poll::Ready(()))
+    }
+
+    /// Finishes merges until there is as much room as appends may count on.
+    pub(super) fn recover_reclaim(&mut self) -> Result<Poll<()>, Error> {
+        if self.access == Access::ReadWrite && self.head.resumption == Resumption::Done {
+            match self.poll_catch_up() {
+                // Nothing can be given back: the store can be read, and deleted from.
+                Err(Error::Full | Error::KeydirFull { .. } | Error::PoolExhausted) => {}
+                result => ready!(result?),
+            }
+        }
         self.recovery.phase = Phase::Done;
         Ok(Poll::Ready(()))
     }

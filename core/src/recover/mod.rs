@@ -39,6 +39,7 @@ enum Phase {
     Chunks,
     Tail,
     Resume,
+    Reclaim,
     Done,
 }
 
@@ -137,6 +138,7 @@ impl Engine<'_> {
                 Phase::Chunks => ready!(self.recover_chunks()?),
                 Phase::Tail => ready!(self.recover_tail()?),
                 Phase::Resume => ready!(self.recover_resume()?),
+                Phase::Reclaim => ready!(self.recover_reclaim()?),
                 Phase::Done => return Ok(Poll::Ready(())),
             }
         }

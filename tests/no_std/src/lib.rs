@@ -22,6 +22,8 @@ fn config() -> Config {
         keys_max: 64,
         key_bytes_max: 32,
         hints: Hints::Omit,
+        snapshots_max: 2,
+        versions_max: 8,
         ..Config::default()
     }
 }
@@ -62,14 +64,20 @@ fn sessions(flash: &mut Flash) -> Result<(), Wrong> {
         batch.put(b"boots", &2_u32.to_le_bytes())?;
         batch.delete(b"name")?;
         batch.commit()?;
-        for index in 0..40_u8 {
-            store.put(b"reading", &[index; 32])?;
+        let start = store.snapshot()?;
+        // Many times what the flash holds: merges give room back.
+        for index in 0..4000_u32 {
+            store.put(b"reading", &[(index % 100) as u8; 32])?;
         }
+        check(store.get_at(start, b"boots", &mut buffer)? == Some(&2_u32.to_le_bytes()[..]))?;
+        check(store.get_at(start, b"reading", &mut buffer)?.is_none())?;
+        store.release(start)?;
+        while store.merge_step(4096)? {}
         store.close()?;
     }
     let mut store = Store::open(&mut *flash, &mut arena, &config)?;
     check(store.get(b"name", &mut buffer)?.is_none())?;
-    check(store.get(b"reading", &mut buffer)? == Some(&[39; 32][..]))?;
+    check(store.get(b"reading", &mut buffer)? == Some(&[99; 32][..]))?;
     let (mut cursor, mut keys) = (emberkv_core::Cursor::default(), 0);
     while store.next(&mut cursor, &mut buffer)?.is_some() {
         keys += 1;

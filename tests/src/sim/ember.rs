@@ -30,6 +30,8 @@ pub fn config(setup: &Setup) -> Config {
         key_bytes_max: 32,
         hints: if setup.hints { Hints::Write } else { Hints::Omit },
         access: Access::ReadWrite,
+        snapshots_max: 4,
+        versions_max: 64,
         ..Config::default()
     };
     #[cfg(feature = "canaries")]
