@@ -322,7 +322,7 @@ impl Engine<'_> {
         Ok(Poll::Ready(()))
     }
 
-    fn poll_first_doomed(&mut self) -> Result<Poll<()>, Error> {
+    pub(crate) fn poll_first_doomed(&mut self) -> Result<Poll<()>, Error> {
         let Some(&doomed) = self.doomed.front() else { return Ok(Poll::Ready(())) };
         match doomed {
             Doomed::Head(entry) => match self.poll_record(&entry) {

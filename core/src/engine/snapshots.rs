@@ -251,7 +251,7 @@ impl Engine<'_> {
 
     /// What a merge step does for released snapshots and dead chunks; ready with whether more is to do.
     pub(crate) fn poll_releases(&mut self) -> Result<Poll<bool>, Error> {
-        super::ready!(self.poll_doomed()?);
+        super::ready!(self.poll_first_doomed()?);
         self.step_versions(STEP_OF_MERGE);
         Ok(Poll::Ready(self.has_releases()))
     }

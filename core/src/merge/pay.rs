@@ -252,6 +252,14 @@ impl Engine<'_> {
             if *budget == 0 {
                 return Ok(Poll::Ready(true));
             }
+            let is_merge = self.merger.ledger.is_some() || self.merger.retiring.is_some();
+            if !is_merge && self.idle_victim().is_none() && !self.has_tombstones() {
+                // What died is given back by the next turn, a little at a time.
+                if !self.has_releases() {
+                    return Ok(Poll::Ready(false));
+                }
+                continue;
+            }
             let before = self.merger.work;
             let step = self.poll_idle_step();
             *budget = budget.saturating_sub((self.merger.work - before).max(1));
@@ -267,8 +275,6 @@ impl Engine<'_> {
         if self.merger.ledger.is_none() {
             match self.idle_victim() {
                 Some(victim) => self.start_cycle(victim),
-                // What is waited for is not a merge.
-                None if !self.has_tombstones() => return Ok(Poll::Ready(())),
                 None => {
                     // Their segment must be sealed before the tombstones in it can go.
                     if self.head.position > self.port.layout.data_start && !self.is_short() {
@@ -313,11 +319,8 @@ impl Engine<'_> {
 
     /// The victim of an idle step.
     fn idle_victim(&self) -> Option<SegmentId> {
-        if self.is_short() && !self.is_futile() {
-            self.best_victim()
-        } else {
-            self.emptiest().filter(|_| self.has_garbage())
-        }
+        let best = if self.is_short() && !self.is_futile() { self.best_victim() } else { None };
+        best.or_else(|| self.emptiest().filter(|_| self.has_garbage()))
     }
 
     /// Whether merging would be of use now.
