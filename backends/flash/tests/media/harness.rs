@@ -53,7 +53,7 @@ pub(crate) fn check_async<D: AsyncBlockDevice>(device: &mut D) -> Report {
 /// A store as a microcontroller would have it.
 pub(crate) fn config(geometry: &Geometry) -> Config {
     Config {
-        segment_bytes: (16 << 10).max(geometry.erase_unit).max(8 * geometry.commit_unit()),
+        segment_bytes: (16 << 10).max(geometry.erase_unit).max(16 * geometry.commit_unit()),
         seed: *b"flash suite: a seed as any other",
         page_bytes: 512.max(geometry.commit_unit()),
         frames: 48,
