@@ -2,7 +2,7 @@
 //!
 //! 1. `headers`: read every segment's header; settle which one is the newest that is proven (its predecessor's mark or a
 //!    group of its own says that the flush behind its header succeeded); find headers that are lost but must be there.
-//! 2. `load`: in the order of incarnations, take a segment's hints where its footer may be believed, else scan its groups
+//! 2. `load`: from the newest segment to the oldest, take a segment's hints where its footer may be believed, else scan its groups
 //!    (`scan`) up to its recorded end; the newest one up to where it is torn (`search` decides torn or corrupt).
 //! 3. `chunks`: where there are chunked values, `load` once more, for the chunks that visible heads ask for.
 //! 4. `tail`: the head, where the newest segment ends. `finish`: resume it.
@@ -10,6 +10,7 @@
 //! Every step reads at most one run of pages or handles one record, and all loops are bounded by the device's size.
 
 mod chunks;
+mod ends;
 mod finish;
 mod headers;
 mod hints;

@@ -184,21 +184,6 @@ impl SimDevice {
         }
     }
 
-    /// Whether a write of these bytes blanks what nobody needs: it acknowledges nothing, and what comes next may be written
-    /// there.
-    fn blanks(&self, data: &[u8]) -> bool {
-        self.profile().medium == Medium::Block && data.iter().all(|&byte| byte == 0)
-    }
-
-    /// Tells the rules of a write.
-    pub fn note_written(&mut self, offset: u32, data: &[u8]) {
-        if self.blanks(data) {
-            self.rules.freed(offset, data.len() as u32);
-        } else {
-            self.rules.wrote(offset, data.len() as u32);
-        }
-    }
-
     /// The whole effect of an erase on the medium.
     pub fn blank(&mut self, offset: u32, bytes: u32) {
         self.touch(offset..offset + bytes).fill(0xff);
@@ -302,7 +287,7 @@ impl SimDevice {
             % (data.len() / unit + 1)
             * unit;
         self.record_write(OpKind::Write, offset, &data[..kept]);
-        self.note_written(offset, data);
+        self.rules.wrote_bytes(offset, data);
         if self.profile().medium == Medium::Block {
             // What arrived of it is nothing that anybody was told of: a later session may write there.
             self.rules.forget_at_open(offset, data.len() as u32);
@@ -356,7 +341,7 @@ impl SimDevice {
             return Err(error);
         }
         self.record_write(if durable { OpKind::WriteDurable } else { OpKind::Write }, offset, data);
-        if self.blanks(data) {
+        if self.rules.blanks(data) {
             self.rules.freed(offset, length);
         } else if durable {
             self.rules.wrote_durable(offset, length);

@@ -120,7 +120,7 @@ fn seeded(atom: &Atom, fate: Fate) -> Rng {
 }
 
 fn befall_block(device: &mut SimDevice, atom: &Atom, data: &[u8], fate: Fate) {
-    device.note_written(atom.offset, data);
+    device.rules.wrote_bytes(atom.offset, data);
     let start = atom.offset;
     let cut = |argument: u16| u32::from(argument) % atom.bytes;
     let mut rng = seeded(atom, fate);

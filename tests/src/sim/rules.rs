@@ -150,6 +150,21 @@ impl Rules {
         }
     }
 
+    /// Whether a write of these bytes blanks what nobody needs: it acknowledges nothing, and what comes next may be written
+    /// there.
+    pub fn blanks(&self, data: &[u8]) -> bool {
+        !self.nor && data.iter().all(|&byte| byte == 0)
+    }
+
+    /// These bytes were written.
+    pub fn wrote_bytes(&mut self, offset: u32, data: &[u8]) {
+        if self.blanks(data) {
+            self.freed(offset, data.len() as u32);
+        } else {
+            self.wrote(offset, data.len() as u32);
+        }
+    }
+
     /// An earlier store wrote these bytes and nobody was told: they may be written again.
     pub fn forgotten(&mut self, offset: u32, bytes: u32) {
         if !self.nor {
