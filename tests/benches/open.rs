@@ -56,7 +56,9 @@ fn main() {
     let numbers: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let keys = numbers.first().copied().unwrap_or(1_000_000);
     let value_bytes = numbers.get(1).copied().unwrap_or(100) as usize;
-    let capacity = (keys * (value_bytes as u64 + 60) + (64 << 20)).next_multiple_of(4 << 20);
+    // What merging needs beside it, so that every put is let in.
+    let live = keys * (value_bytes as u64 + 80) + (32 << 20);
+    let capacity = (live * 3 / 2).next_multiple_of(4 << 20);
     println!("{keys} keys of 16 bytes, values of {value_bytes} bytes");
     for (hints, how) in [(Hints::Write, "by footers"), (Hints::Omit, "by scan   ")] {
         let bytes = vec![0; usize::try_from(capacity).expect("fits")];
