@@ -48,10 +48,10 @@ pub(crate) struct Merger {
     pub(super) passed: bool,
     /// Segments given back.
     pub(crate) freed: u64,
+    /// The segment that was given back last.
+    pub(crate) last_freed: Option<SegmentId>,
     /// Segments that the newest header speaks of.
     pub(crate) header_count: u32,
-    /// The newest of them.
-    pub(crate) last_freed: Option<SegmentId>,
     /// Segments announced.
     pub(crate) announcements: u64,
     /// Sweeps that came to their segment's end.
