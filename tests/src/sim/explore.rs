@@ -198,6 +198,7 @@ impl<E: Engine> Sim<E> {
             setup: &setup,
             weather: Weather::Fair,
             is_full: false,
+            held: Vec::new(),
         };
         let end = run_session::<E>(&mut here.recorder, &mut self.arena, reader, start, &mut desk);
         here.recorder.recording = false;
