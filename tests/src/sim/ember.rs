@@ -32,9 +32,9 @@ impl Shape {
     }
 }
 
-/// Versions that a store of this setup keeps: with eight keys and four snapshots 32 are enough, so the others run full.
+/// Versions that a store of this setup keeps: with eight keys and three snapshots 24 are enough, so the others run full.
 const fn versions_max(setup: &Setup) -> u32 {
-    if setup.frames == 8 { 6 } else { 64 }
+    if setup.segments == 8 { 4 } else { 64 }
 }
 
 /// Where they run full: half of them let snapshots expire.
@@ -58,7 +58,7 @@ pub fn config(setup: &Setup) -> Config {
         key_bytes_max: 32,
         hints: if setup.hints { Hints::Write } else { Hints::Omit },
         access: Access::ReadWrite,
-        snapshots_max: 4,
+        snapshots_max: 3,
         versions_max: versions_max(setup),
         snapshot_pressure: pressure(setup),
         checksums: CHECKSUMS,

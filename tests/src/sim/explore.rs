@@ -434,6 +434,7 @@ impl<E: Engine> Sim<E> {
         tally.mark_if(op.phase == Phase::Open, Mark::CrashInOpen);
         tally.mark_if(op.phase == Phase::Close, Mark::CrashInClose);
         tally.mark_if(op.announces, Mark::CrashInAnnouncement);
+        tally.mark_if(op.keeps, Mark::VersionsKept);
         tally.mark_if(op.kind == OpKind::Flush, Mark::CrashInFlush);
         tally.mark_if(op.kind == OpKind::Erase, Mark::CrashInErase);
         tally.mark_if(op.kind == OpKind::WriteDurable, Mark::DurableWriteInFlight);

@@ -47,7 +47,7 @@ impl Watch {
         mark(desk.tally, &before, &now);
         let (from, announces) = (self.from, now.announced > before.announced);
         for op in &mut store.device().log.ops[from..] {
-            op.announces = announces;
+            (op.announces, op.keeps) = (announces, now.versions > 0);
             desk.tally.mark_if(op.reuses, Mark::Reused);
         }
         if desk.weather == Weather::Fair {
