@@ -53,7 +53,7 @@ impl ChunkHead {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let head = Self {
             value_id: u64_at(bytes, 0),
             bytes: u64_at(bytes, 8),
