@@ -16,7 +16,7 @@ use crate::format::group::Seeds;
 use crate::format::record::{self, RecordHeader, RecordKind};
 use crate::keydir::Entry;
 use crate::snapshot::SnapshotId;
-use crate::types::{EntryKind, Fingerprint, FrameId, Offset, PageId, SegmentId, Seq};
+use crate::types::{EntryKind, Fingerprint, FrameId, Location, Offset, PageId, SegmentId, Seq};
 
 /// Where a record lies, and what its checksum must be.
 #[derive(Clone, Copy, Debug)]
@@ -271,18 +271,23 @@ impl Engine<'_> {
         self.head.segment
     }
 
+    /// Whether an operation in the queue makes everything up to `target` durable, once it is done.
+    #[must_use]
+    pub fn is_sync_queued(&self, target: Seq) -> bool {
+        self.port.covers(target)
+    }
+
     /// Whether [`next_op`](Self::next_op) has one.
     #[must_use]
     pub fn can_start_op(&self) -> bool {
         self.port.can_start()
     }
 
-    /// The description in a verified head record of a chunked value.
-    ///
-    /// # Errors
-    /// `Corrupted` where it is none.
-    pub fn decode_head(&self, plan: &ReadPlan, value: &[u8]) -> Result<super::ChunkHead, Error> {
-        let head = super::ChunkHead::decode(value);
-        head.ok_or_else(|| self.damaged(&plan.entry.location, Damage::Chunk))
+    /// A place of damage, for a report.
+    #[must_use]
+    pub fn place_of(&self, location: &Location, what: Damage) -> Corruption {
+        let layout = &self.port.layout;
+        let segment = Some(layout.segment_of(location.address));
+        Corruption { segment, offset: layout.offset_of(location.address), what }
     }
 }

@@ -258,6 +258,18 @@ impl<'m> Port<'m> {
         false
     }
 
+    /// Whether a flush or a durable write in the queue covers a sequence.
+    pub(crate) fn covers(&self, target: Seq) -> bool {
+        self.ops.iter().any(|pending| match (&pending.purpose, &pending.kind) {
+            (Purpose::Flush { seq, .. }, _) => *seq >= target,
+            (
+                Purpose::Log { seq, .. },
+                OpKind::Write { durability: Durability::Durable, .. },
+            ) => *seq >= target,
+            _ => false,
+        })
+    }
+
     /// Takes the result of an operation.
     pub(crate) fn complete(&mut self, id: OpId, result: Result<(), DeviceErrorKind>) {
         if self.read.as_ref().is_some_and(|read| read.id == id) {

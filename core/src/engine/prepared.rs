@@ -6,19 +6,21 @@
 
 use core::task::Poll;
 
+use super::chunks::{ChunkHead, chunk_key};
 use super::core_state::Engine;
 use super::ready;
 use crate::error::Error;
 use crate::format::checksum::Checksums;
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupKind};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordKind, RecordShape};
-use crate::keydir::{Entry, fingerprint};
+use crate::keydir::{Entry, FingerprintHasher, fingerprint};
 use crate::types::{EntryKind, Fingerprint, Seq};
 
 /// Hashes keys and records as one store does. Of no use to another store.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Preparer {
     secret: [u8; 16],
+    chunk_hasher: FingerprintHasher,
     sums: Checksums,
 }
 
@@ -46,6 +48,20 @@ impl Preparer {
     #[must_use]
     pub fn delete<'a>(&self, key: &'a [u8]) -> Prepared<'a> {
         self.prepare(RecordKind::Tombstone, key, &[])
+    }
+
+    /// The fingerprint of a chunk of a value.
+    #[must_use]
+    pub fn chunk_fingerprint(&self, head: &ChunkHead, index: u32) -> Fingerprint {
+        let mut hasher = self.chunk_hasher.clone();
+        hasher.write(&chunk_key(head.value_id, index));
+        hasher.finish()
+    }
+
+    /// CRC-64 of a chunked value, continued.
+    #[must_use]
+    pub fn digest(&self, earlier: u64, bytes: &[u8]) -> u64 {
+        (self.sums.crc64)(earlier, bytes)
     }
 
     fn prepare<'a>(&self, kind: RecordKind, key: &'a [u8], value: &'a [u8]) -> Prepared<'a> {
@@ -91,7 +107,8 @@ impl Engine<'_> {
     /// What prepares writes and look-ups for this store.
     #[must_use]
     pub fn preparer(&self) -> Preparer {
-        Preparer { secret: self.secret, sums: self.sums }
+        let chunk_hasher = self.hasher_for(RecordKind::Chunk);
+        Preparer { secret: self.secret, chunk_hasher, sums: self.sums }
     }
 
     fn check_prepared(&self, write: &Prepared<'_>) -> Result<(), Error> {
