@@ -31,11 +31,14 @@ impl Workers {
     /// Starts the writer, and a merger where there may be one.
     pub(crate) fn start(shared: &Arc<Shared>, mergers: u32) -> Result<Self, Error> {
         let mut workers = Self::default();
-        workers.spawn(shared, "emberkv-write", run_writer)?;
-        if mergers > 0 {
-            workers.spawn(shared, "emberkv-merge", run_merger)?;
+        let started = workers.spawn(shared, "emberkv-write", run_writer).and_then(|()| match mergers {
+            0 => Ok(()),
+            _ => workers.spawn(shared, "emberkv-merge", run_merger),
+        });
+        if started.is_err() {
+            workers.stop(shared);
         }
-        Ok(workers)
+        started.map(|()| workers)
     }
 
     fn spawn(

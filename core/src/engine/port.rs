@@ -258,9 +258,9 @@ impl<'m> Port<'m> {
         false
     }
 
-    /// Whether a flush or a durable write in the queue covers a sequence.
+    /// Whether a flush or a durable write in the queue, which will be executed, covers a sequence.
     pub(crate) fn covers(&self, target: Seq) -> bool {
-        self.ops.iter().any(|pending| match (&pending.purpose, &pending.kind) {
+        !self.halted && self.ops.iter().any(|pending| match (&pending.purpose, &pending.kind) {
             (Purpose::Flush { seq, .. }, _) => *seq >= target,
             (
                 Purpose::Log { seq, .. },

@@ -90,7 +90,7 @@ fn bad_input_gets_an_error_that_names_limit_and_value() {
     for key in 0..2000_u32 {
         batch.put(key.to_le_bytes(), [0; 1000]);
     }
-    assert!(matches!(db.write(&batch), Err(Error::BatchTooLarge { max }) if max > 100_000));
+    assert!(matches!(db.write(&batch), Err(Error::BatchTooLarge { max }) if max > 10_000));
     let full = (0..3000_u32).find_map(|key| db.put(key.to_le_bytes(), b"v").err());
     let full = full.expect("the keydir is bounded");
     assert!(matches!(full, Error::KeydirFull { capacity: 2000 }), "{full}");

@@ -12,7 +12,8 @@ use super::support::{Flaky, place, small};
 #[test]
 fn one_thread_pays_one_durable_write_for_a_durable_put_and_nothing_else() {
     let (_directory, path) = place();
-    let db = small().durability(Durability::Buffered).open(&path).expect("a new store");
+    let db = small().segment_bytes(2 << 20).durability(Durability::Buffered);
+    let db = db.open(&path).expect("a new store");
     db.put_durable(b"warm", b"up").expect("a put");
     db.put_durable(b"warm", b"up").expect("a put");
     let before = db.stats().expect("figures").device;
