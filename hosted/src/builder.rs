@@ -199,25 +199,41 @@ impl Builder {
     /// operating system.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<Db, Error> {
         let path = path.as_ref();
-        if path.symlink_metadata().is_ok() {
-            return Err(Error::Exists { path: path.to_owned() });
-        }
-        let sizes = create::sizes(path, self.capacity, self.capacity_max, self.segment_bytes);
-        let temporary = create::temporary_name(path)?;
-        let made = self.create_as(&temporary, sizes).and_then(|()| create::publish(&temporary, path));
-        if let Err(error) = made {
-            // Ours alone, as it was made with a random name; the failure is what the caller must hear about.
-            let _ = std::fs::remove_file(&temporary);
-            return Err(error);
-        }
+        self.create_filled(path, |_| Ok(()))?;
         let options = Options { capacity_max: u64::MAX, ..Options::default() };
         self.open_on(FileDevice::open_with(path, self.access, &options)?)
     }
 
-    fn create_as(&self, temporary: &Path, sizes: (u64, u64)) -> Result<(), Error> {
-        let options =
-            Options { capacity: sizes.0, capacity_max: sizes.1, ..Options::default() };
-        self.format(&FileDevice::create(temporary, &options)?)
+    /// Makes a store under a temporary name, has it filled, closes it, and gives it its name.
+    pub(crate) fn create_filled<T>(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&Db) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if path.symlink_metadata().is_ok() {
+            return Err(Error::Exists { path: path.to_owned() });
+        }
+        let temporary = create::temporary_name(path)?;
+        let made = self.create_as(path, &temporary).and_then(|db| {
+            let filled = fill(&db)?;
+            db.close()?;
+            create::publish(&temporary, path)?;
+            Ok(filled)
+        });
+        if made.is_err() {
+            // Ours alone, as it was made with a random name; the failure is what the caller must hear about.
+            let _ = std::fs::remove_file(&temporary);
+        }
+        made
+    }
+
+    fn create_as(&self, path: &Path, temporary: &Path) -> Result<Db, Error> {
+        let (capacity, capacity_max) =
+            create::sizes(path, self.capacity, self.capacity_max, self.segment_bytes);
+        let options = Options { capacity, capacity_max, ..Options::default() };
+        let device = FileDevice::create(temporary, &options)?;
+        self.format(&device)?;
+        self.clone().read_only(false).start(Box::new(device))
     }
 
     /// Opens the store on the block device at `path`.
@@ -256,7 +272,8 @@ impl Builder {
     fn config(&self, geometry: &Geometry) -> Config {
         let chosen = host_config(geometry, &self.limits);
         let page_bytes = self.page_bytes.unwrap_or(chosen.page_bytes).max(1);
-        let frames = u64::from(chosen.frames) * u64::from(chosen.page_bytes) / u64::from(page_bytes);
+        let frames =
+            u64::from(chosen.frames) * u64::from(chosen.page_bytes) / u64::from(page_bytes);
         Config {
             page_bytes,
             frames: u32::try_from(frames).unwrap_or(u32::MAX),
@@ -311,7 +328,8 @@ impl Builder {
                     return Ok(Db::new(shared, workers));
                 }
                 Err(emberkv_core::Error::ArenaTooSmall { need, .. }) => {
-                    arena = create::arena(&geometry, need).ok_or(Error::NoMemory { bytes: need })?;
+                    arena =
+                        create::arena(&geometry, need).ok_or(Error::NoMemory { bytes: need })?;
                 }
                 Err(error) => return Err(Error::from_store(error)),
             }

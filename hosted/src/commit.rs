@@ -162,9 +162,7 @@ impl Shared {
                 (own, state.engine.published_seq().max(target))
             });
             // Asked again only where it is not on its way: each asking takes along what was staged since.
-            if !state.engine.is_sync_queued(upto)
-                && state.engine.poll_sync(upto)?.is_pending()
-            {
+            if !state.engine.is_sync_queued(upto) && state.engine.poll_sync(upto)?.is_pending() {
                 return Ok(Poll::Pending);
             }
             if state.engine.durable_seq() < upto {

@@ -91,7 +91,11 @@ impl Handle {
         shared.wake_all();
         begun?;
         let closed = shared.drive(Caller::Closer, |state| {
-            if state.engine.is_read_only() { Ok(Poll::Ready(())) } else { state.engine.poll_close() }
+            if state.engine.is_read_only() {
+                Ok(Poll::Ready(()))
+            } else {
+                state.engine.poll_close()
+            }
         });
         // Others may be executing operations of calls that were refused meanwhile: they tell before they return.
         loop {

@@ -131,9 +131,10 @@ impl Error {
     pub(crate) fn from_store(error: EngineError<FileError>) -> Self {
         match error {
             EngineError::Device(error) => error.into(),
-            other => {
-                Self::from_engine(other.map_device(|error| emberkv_core::DeviceError::kind(&error)), None)
-            }
+            other => Self::from_engine(
+                other.map_device(|error| emberkv_core::DeviceError::kind(&error)),
+                None,
+            ),
         }
     }
 
@@ -148,7 +149,9 @@ impl Error {
             Self::ValueTooLarge { .. } | Self::BatchTooLarge { .. } => "split it",
             Self::ReadOnly => "open it without read_only",
             Self::Poisoned { .. } => "look for errors of the disk, then open the store again",
-            Self::Corrupted(_) => "restore a backup, or `emberkv check` to see what else is damaged",
+            Self::Corrupted(_) => {
+                "restore a backup, or `emberkv check` to see what else is damaged"
+            }
             Self::SnapshotExpired => "read faster, or take a new one",
             Self::SnapshotsFull { .. } => "drop those that are not needed",
             Self::Closed | Self::Panicked => "open the store again",
@@ -165,7 +168,9 @@ impl Error {
             Self::Full { capacity, capacity_max } => {
                 write!(f, "the store is full: it has {capacity} bytes and may have {capacity_max}")
             }
-            Self::KeydirFull { capacity } => write!(f, "the keydir is full: it holds {capacity} keys"),
+            Self::KeydirFull { capacity } => {
+                write!(f, "the keydir is full: it holds {capacity} keys")
+            }
             Self::KeySize { bytes, max } => {
                 write!(f, "a key of {bytes} bytes: keys have 1 to {max} bytes")
             }
@@ -179,7 +184,9 @@ impl Error {
             Self::Poisoned { cause: Some(cause) } => {
                 write!(f, "nothing is written any more, since a write failed: {cause}")
             }
-            Self::Poisoned { cause: None } => f.write_str("nothing is written any more, since a write failed"),
+            Self::Poisoned { cause: None } => {
+                f.write_str("nothing is written any more, since a write failed")
+            }
             Self::Corrupted(place) => write!(f, "{place}"),
             Self::Device(error) => write!(f, "{error}"),
             Self::Raw(error) => write!(f, "{error}"),

@@ -14,6 +14,7 @@ mod db;
 mod device;
 mod error;
 mod iter;
+mod maintain;
 mod many;
 mod read;
 mod shared;
@@ -36,6 +37,7 @@ pub use emberkv_core::{Corruption, Seq};
 pub use emberkv_raw::Overwrite;
 pub use error::Error;
 pub use iter::Iter;
+pub use maintain::{BackupReport, ScrubReport};
 pub use snapshot::Snapshot;
 pub use value::Value;
 

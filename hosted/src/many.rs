@@ -61,8 +61,7 @@ impl Shared {
                 let Some(entry) = entry.map_err(|error| state.translate(error))? else { continue };
                 let planned = Planned::new(state, &entry, Vec::new());
                 let planned = planned.map_err(|error| state.translate(error))?;
-                let wanted =
-                    Wanted { index, key: key.as_ref(), fingerprint: *fingerprint, entry };
+                let wanted = Wanted { index, key: key.as_ref(), fingerprint: *fingerprint, entry };
                 if planned.missing.is_none() { &mut cached } else { &mut cold }
                     .push((wanted, planned));
             }
@@ -84,8 +83,7 @@ impl Shared {
                     Err(overtaken) => return Ok(Err(overtaken)),
                 },
             };
-            let found =
-                found.filter(|found| found.bytes[found.parts.key.clone()] == *wanted.key);
+            let found = found.filter(|found| found.bytes[found.parts.key.clone()] == *wanted.key);
             values[wanted.index] = match found {
                 Some(found) if Self::is_chunked(found.entry.kind) => match at {
                     At::Snapshot(_) => Some(self.chunked(&found)?),
@@ -98,10 +96,13 @@ impl Shared {
     }
 
     /// A record that has moved, or is damaged.
-    fn again(&self, at: At, wanted: &Wanted<'_>) -> Result<Result<Option<Found>, Overtaken>, Error> {
-        let found = self.fetch_by(&wanted.fingerprint, |state| {
-            Self::locate(state, at, &wanted.fingerprint)
-        })?;
+    fn again(
+        &self,
+        at: At,
+        wanted: &Wanted<'_>,
+    ) -> Result<Result<Option<Found>, Overtaken>, Error> {
+        let found = self
+            .fetch_by(&wanted.fingerprint, |state| Self::locate(state, at, &wanted.fingerprint))?;
         Ok(match found {
             Some(found) if found.entry.seq == wanted.entry.seq => Ok(Some(found)),
             _ => Err(Overtaken),
@@ -109,10 +110,7 @@ impl Shared {
     }
 
     /// Reads in the order in which the records lie, several at once where there are many.
-    fn read_all<'k>(
-        &self,
-        mut cold: Vec<(Wanted<'k>, Planned)>,
-    ) -> Vec<(Wanted<'k>, Outcome)> {
+    fn read_all<'k>(&self, mut cold: Vec<(Wanted<'k>, Planned)>) -> Vec<(Wanted<'k>, Outcome)> {
         cold.sort_by_key(|(wanted, _)| wanted.entry.location.address);
         let threads = (cold.len() / READS_PER_THREAD).clamp(1, THREADS_MAX);
         let count = cold.len();

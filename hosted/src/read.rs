@@ -225,7 +225,12 @@ impl Shared {
         head.ok_or_else(|| Error::Corrupted(self.place(found)))
     }
 
-    pub(crate) fn chunk(&self, found: &Found, head: &ChunkHead, index: u32) -> Result<Found, Error> {
+    pub(crate) fn chunk(
+        &self,
+        found: &Found,
+        head: &ChunkHead,
+        index: u32,
+    ) -> Result<Found, Error> {
         let fingerprint = self.preparer.chunk_fingerprint(head, index);
         let chunk = self.fetch_by(&fingerprint, |state| {
             state.engine.chunk_entry(&found.entry, head, index).map(Some)

@@ -31,10 +31,11 @@ impl Workers {
     /// Starts the writer, and a merger where there may be one.
     pub(crate) fn start(shared: &Arc<Shared>, mergers: u32) -> Result<Self, Error> {
         let mut workers = Self::default();
-        let started = workers.spawn(shared, "emberkv-write", run_writer).and_then(|()| match mergers {
-            0 => Ok(()),
-            _ => workers.spawn(shared, "emberkv-merge", run_merger),
-        });
+        let started =
+            workers.spawn(shared, "emberkv-write", run_writer).and_then(|()| match mergers {
+                0 => Ok(()),
+                _ => workers.spawn(shared, "emberkv-merge", run_merger),
+            });
         if started.is_err() {
             workers.stop(shared);
         }
@@ -50,7 +51,8 @@ impl Workers {
         let shared = Arc::clone(shared);
         // What ends a worker is told to whoever calls next: the engine is poisoned, or the lock, or it is closed.
         let thread = Builder::new().name(name.to_owned()).spawn(move || drop(run(&shared)));
-        let thread = thread.map_err(|error| Error::io("cannot start a thread", "".as_ref(), error))?;
+        let thread =
+            thread.map_err(|error| Error::io("cannot start a thread", "".as_ref(), error))?;
         self.0.push(thread);
         Ok(())
     }

@@ -260,14 +260,15 @@ impl<'m> Port<'m> {
 
     /// Whether a flush or a durable write in the queue, which will be executed, covers a sequence.
     pub(crate) fn covers(&self, target: Seq) -> bool {
-        !self.halted && self.ops.iter().any(|pending| match (&pending.purpose, &pending.kind) {
-            (Purpose::Flush { seq, .. }, _) => *seq >= target,
-            (
-                Purpose::Log { seq, .. },
-                OpKind::Write { durability: Durability::Durable, .. },
-            ) => *seq >= target,
-            _ => false,
-        })
+        !self.halted
+            && self.ops.iter().any(|pending| match (&pending.purpose, &pending.kind) {
+                (Purpose::Flush { seq, .. }, _) => *seq >= target,
+                (
+                    Purpose::Log { seq, .. },
+                    OpKind::Write { durability: Durability::Durable, .. },
+                ) => *seq >= target,
+                _ => false,
+            })
     }
 
     /// Takes the result of an operation.

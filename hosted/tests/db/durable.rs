@@ -33,8 +33,8 @@ fn threads_that_put_durably_share_device_writes() {
     let db = small().create_on(device).expect("a new store");
     switches.slow_writes.store(true, Ordering::SeqCst);
     let (threads, puts) = (8_u32, 50_u32);
-    let before = switches.durable_writes.load(Ordering::SeqCst)
-        + switches.flushes.load(Ordering::SeqCst);
+    let before =
+        switches.durable_writes.load(Ordering::SeqCst) + switches.flushes.load(Ordering::SeqCst);
     thread::scope(|scope| {
         for thread in 0..threads {
             let db = &db;
@@ -46,8 +46,8 @@ fn threads_that_put_durably_share_device_writes() {
             });
         }
     });
-    let after = switches.durable_writes.load(Ordering::SeqCst)
-        + switches.flushes.load(Ordering::SeqCst);
+    let after =
+        switches.durable_writes.load(Ordering::SeqCst) + switches.flushes.load(Ordering::SeqCst);
     let commits = after - before;
     assert!(commits * 2 < u64::from(threads * puts), "{commits} commits");
     assert!(commits >= u64::from(puts), "a thread waits for its put");

@@ -88,10 +88,8 @@ fn a_snapshot_keeps_what_is_deleted_and_large_values_that_are_overwritten() {
     let large = other.get(b"large").expect("a get").expect("a value");
     assert_eq!(large, pattern(1, 1, 200_000));
     drop(snapshot);
-    let all: BTreeMap<Vec<u8>, usize> = other
-        .into_iter_pairs()
-        .map(|(key, value)| (key, value.len()))
-        .collect();
+    let all: BTreeMap<Vec<u8>, usize> =
+        other.into_iter_pairs().map(|(key, value)| (key, value.len())).collect();
     let expected = [(b"large".to_vec(), 200_000), (b"small".to_vec(), 3)];
     assert_eq!(all, BTreeMap::from(expected));
     assert_eq!(db.get(b"large").expect("a get").expect("a value"), pattern(1, 2, 150_000));

@@ -89,12 +89,7 @@ impl BlockDevice for &Flaky {
         self.check(&self.switches.fail_reads, Operation::Read)?;
         BlockDevice::read(&mut &self.file, address, buffer)
     }
-    fn write(
-        &mut self,
-        address: u64,
-        slices: &[&[u8]],
-        how: Durability,
-    ) -> Result<(), FileError> {
+    fn write(&mut self, address: u64, slices: &[&[u8]], how: Durability) -> Result<(), FileError> {
         self.check(&self.switches.fail_writes, Operation::Write)?;
         assert!(!self.switches.panic_on_write.load(Ordering::SeqCst), "told to panic");
         if self.switches.slow_writes.load(Ordering::SeqCst) {

@@ -42,7 +42,8 @@ fn hammer(builder: &Builder, length: impl Fn(u32) -> usize + Send + Sync + Copy,
                 while !stop_ref.load(Ordering::Relaxed) {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                     let key = (random >> 33) as u32 % KEYS;
-                    let least = done_ref[key as usize].load(Ordering::SeqCst).max(seen[key as usize]);
+                    let least =
+                        done_ref[key as usize].load(Ordering::SeqCst).max(seen[key as usize]);
                     let found = db_ref.get(key.to_le_bytes()).expect("a get");
                     let count = found.map_or(0, |value| count_of(key, &value));
                     assert!(count >= least, "key {key}: {count} after {least}");
