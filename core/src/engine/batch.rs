@@ -121,7 +121,7 @@ impl Engine<'_> {
     }
 
     /// Most bytes of `records` records in one batch: what an empty segment has room for beside their hints.
-    fn batch_room(&self, records: u32) -> u32 {
+    pub(super) fn batch_room(&self, records: u32) -> u32 {
         let layout = &self.port.layout;
         let empty = self.data_limit() - layout.data_start - layout.align;
         empty
