@@ -10,7 +10,7 @@ use super::chunks::Doomed;
 use super::read::Reading;
 use super::{Port, PortLimits, ready};
 use crate::canary::Cage;
-use crate::config::{Access, Config, OnDamage, Pacing, SnapshotPressure};
+use crate::config::{Access, Config, Hints, OnDamage, Pacing, SnapshotPressure};
 use crate::device::{Caps, Geometry};
 use crate::error::Error;
 use crate::format::checksum::Checksums;
@@ -23,6 +23,7 @@ use crate::keydir::{Growth, Keydir};
 use crate::log::{FailedLog, Head, HintBuffer, RecordCost, Resumption, Segments, Turn};
 use crate::memory::Memory;
 use crate::merge::{Limits, Merger};
+use crate::parts;
 use crate::pool::Pool;
 use crate::snapshot::{SnapshotSet, Versions};
 use crate::types::{Boot, SegmentId, Seq};
@@ -123,6 +124,7 @@ impl<'m> Engine<'m> {
         let (config, geometry, block) = (setup.config, &setup.geometry, setup.block);
         let layout = Layout::new(block, config.page_bytes)?;
         Self::check_geometry(setup, &layout)?;
+        Self::check_parts(config)?;
         let record_pages = layout.record_bytes_max / layout.page_bytes() + 2;
         // Two groups of the largest record: one on its way to the device, one being filled.
         let dirty_max = (config.frames / 4).min(DIRTY_MAX).max(2 * record_pages + 2);
@@ -250,6 +252,20 @@ impl<'m> Engine<'m> {
             damages: super::Damages::default(),
             on_damage: config.damage,
         })
+    }
+
+    /// Fails where the configuration asks for a part that this build lacks.
+    fn check_parts(config: &Config) -> Result<(), Error> {
+        let salvages = config.access == Access::Salvage || config.damage == OnDamage::Degrade;
+        for (wanted, has, feature) in [
+            (salvages, parts::SALVAGE, "salvage"),
+            (config.hints == Hints::Write, parts::HINTS, "hints"),
+        ] {
+            if wanted && !has {
+                return Err(Error::LeftOut { feature });
+            }
+        }
+        Ok(())
     }
 
     fn check_geometry(setup: &Setup<'_>, layout: &Layout) -> Result<(), Error> {

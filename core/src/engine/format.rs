@@ -145,7 +145,7 @@ impl Engine<'_> {
 
     /// Whether this session shows what it can and passes over the rest.
     pub(crate) fn is_salvage(&self) -> bool {
-        self.access == Access::Salvage
+        crate::parts::SALVAGE && self.access == Access::Salvage
     }
 
     /// Whether this session never writes.

@@ -16,6 +16,7 @@ use crate::format::group::{
 use crate::format::hint::HINT_BYTES;
 use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
 use crate::keydir::Entry;
+use crate::parts::SNAPSHOTS;
 use crate::types::{EntryKind, Fingerprint, FrameId, Location, LogAddress, Offset, Seq};
 
 /// A record to append.
@@ -146,7 +147,7 @@ impl Engine<'_> {
                 entry
             }
             None => {
-                let version = self.versions.find_at(fingerprint, old);
+                let version = self.versions.find_at(fingerprint, old).filter(|_| SNAPSHOTS);
                 let Some(version) = version else { return };
                 self.versions.relocate(fingerprint, old, new);
                 version.entry

@@ -156,6 +156,9 @@ impl Engine<'_> {
             // No other place of this device will do better.
             self.poison();
         }
+        if !crate::parts::REHOME {
+            self.poison();
+        }
         // A failed header outweighs failed groups: its segment cannot be used at all.
         if self.failed != Some(FailedLog::Header) {
             self.failed = Some(failed);

@@ -78,7 +78,8 @@ impl Engine<'_> {
     /// `Full` where it cannot.
     pub(crate) fn poll_grow(&mut self) -> Result<Poll<()>, Error> {
         let wanted = self.port.layout.capacity_of(self.segments.count() + 1);
-        if self.growth_stopped
+        if !crate::parts::RESIZE
+            || self.growth_stopped
             || wanted > self.capacity_max
             || self.segments.count() >= self.port.layout.segments_max
         {
