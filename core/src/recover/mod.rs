@@ -18,6 +18,7 @@ mod load;
 mod salvage;
 mod scan;
 mod search;
+mod sort;
 mod survey;
 mod tail;
 
