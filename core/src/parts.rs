@@ -17,3 +17,13 @@ pub(crate) const RESIZE: bool = cfg!(feature = "resize");
 pub(crate) const REHOME: bool = cfg!(feature = "rehome");
 /// Snapshots, and versions kept for them.
 pub(crate) const SNAPSHOTS: bool = cfg!(feature = "snapshots");
+
+/// Small machines: queues and lists inside the engine are shorter there, so that it takes a quarter of the memory. What a
+/// store does is the same; `--cfg emberkv_small` makes a host do it so, for tests.
+pub(crate) const SMALL: bool =
+    cfg!(any(emberkv_small, target_pointer_width = "16", target_pointer_width = "32"));
+
+/// `small` on small machines, else `large`.
+pub(crate) const fn sized(small: usize, large: usize) -> usize {
+    if SMALL { small } else { large }
+}

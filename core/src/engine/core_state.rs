@@ -30,6 +30,8 @@ use crate::types::{Boot, SegmentId, Seq};
 
 /// Most dirty frames: what the device queue can carry.
 const DIRTY_MAX: u32 = 256;
+/// Values whose chunks are dead and not forgotten yet.
+const DOOMED_MAX: usize = if parts::CHUNKS { 8 } else { 1 };
 /// Pages of a group of single puts, and of a write.
 const RUN_PAGES: u32 = 16;
 
@@ -94,9 +96,8 @@ pub struct Engine<'m> {
     pub(crate) staged: Staged,
     /// The close group was appended.
     pub(crate) closed: bool,
-    pub(crate) doomed: Deque<Doomed, 8>,
+    pub(crate) doomed: Deque<Doomed, DOOMED_MAX>,
     pub(crate) recovery: crate::recover::Recovery,
-    pub(crate) check: super::Inspection,
     pub(crate) scrub: super::Scrub,
     pub(crate) damages: super::Damages,
     pub(crate) on_damage: OnDamage,
@@ -247,7 +248,6 @@ impl<'m> Engine<'m> {
             closed: false,
             doomed: Deque::new(),
             recovery: crate::recover::Recovery::default(),
-            check: super::Inspection::default(),
             scrub: super::Scrub::default(),
             damages: super::Damages::default(),
             on_damage: config.damage,

@@ -16,7 +16,7 @@ use crate::parts::SALVAGE;
 use crate::types::Seq;
 
 /// Damaged places that are remembered.
-const PLACES_MAX: usize = 8;
+const PLACES_MAX: usize = if SALVAGE { 8 } else { 1 };
 
 /// A damaged place.
 #[derive(Clone, Copy, Debug)]

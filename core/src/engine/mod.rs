@@ -27,7 +27,6 @@ pub use ops::{DeviceOp, Gather, OpId, OpKind};
 pub use read::Record;
 pub use scrub::{Pass, ScrubProgress};
 
-pub(crate) use check::Inspection;
 pub(crate) use core_state::{Health, Setup};
 pub(crate) use damage::Damages;
 pub(crate) use port::{MarkState, Port, PortLimits, Purpose};

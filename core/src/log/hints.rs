@@ -10,6 +10,8 @@ use crate::types::{EntryKind, Fingerprint, Offset, Seq};
 
 /// Most hint groups of one segment.
 pub(crate) const HINT_GROUPS_MAX: usize = 64;
+/// As many as this build can write.
+const GROUPS_KEPT: usize = if HINTS { HINT_GROUPS_MAX } else { 0 };
 
 /// The hints of the open segment that are not in a hint group yet, and the groups so far.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub(crate) struct HintBuffer<'m> {
     next: Option<(Offset, Seq)>,
     /// Records covered so far, or none once a record could not be covered: the segment will be scanned.
     records: Option<u32>,
-    groups: Vec<HintGroup, HINT_GROUPS_MAX>,
+    groups: Vec<HintGroup, GROUPS_KEPT>,
     groups_max: usize,
 }
 

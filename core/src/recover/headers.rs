@@ -313,9 +313,7 @@ impl Engine<'_> {
         }
         let segments = &self.segments;
         // The newest first: what it announces as free is not read, and of equal sequences its copy stays.
-        sort_by_key(&mut self.order[..count], |index| {
-            Reverse(segments.open_seq(SegmentId(index)))
-        });
+        sort_by_key(&mut self.order[..count], |index| Reverse(segments.open_seq(SegmentId(index))));
         self.recovery.hinted = count as u32;
     }
 }

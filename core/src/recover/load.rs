@@ -23,11 +23,11 @@ use crate::format::group::{GroupKind, Resume};
 use crate::format::parser::{ParsedGroup, Verify};
 use crate::format::segment::{Cut, SegmentHeader};
 use crate::keydir::{Entry, Outcome};
-use crate::parts::{CHUNKS, HINTS};
+use crate::parts::{CHUNKS, HINTS, sized};
 use crate::types::{EntryKind, Fingerprint, Location, Offset, SegmentId, Seq};
 
 /// Entries that go into the keydir at once, so that their cache misses overlap.
-const BATCH: usize = 16;
+const BATCH: usize = sized(4, 16);
 /// In the order of segments: this one has chunks. A store has at most 2^20 segments.
 const HAS_CHUNKS: u32 = 1 << 31;
 
