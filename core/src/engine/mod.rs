@@ -31,7 +31,6 @@ pub use prepared::{Prepared, Preparer};
 pub use read::Record;
 pub use scrub::{Pass, ScrubProgress};
 
-pub(crate) use check::Inspection;
 pub(crate) use core_state::{Health, Setup};
 pub(crate) use damage::Damages;
 pub(crate) use port::{MarkState, Port, PortLimits, Purpose};

@@ -10,6 +10,7 @@ use crate::format::parser::Bounds;
 use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordKind};
 use crate::keydir::{Entry, FingerprintHasher};
 use crate::log::NewRecord;
+use crate::parts::CHUNKS;
 use crate::recover::ScanContext;
 use crate::types::EntryKind;
 
@@ -99,10 +100,10 @@ impl Engine<'_> {
 
     /// Appends a record of a user and publishes it.
     pub(crate) fn poll_entry(&mut self, record: &NewRecord<'_>) -> Result<Poll<()>, Error> {
-        if !self.doomed.is_empty() {
+        if CHUNKS && !self.doomed.is_empty() {
             ready!(self.poll_doomed()?);
         }
-        let fingerprint = if record.kind == RecordKind::Chunk {
+        let fingerprint = if CHUNKS && record.kind == RecordKind::Chunk {
             let mut hasher = self.hasher_for(record.kind);
             hasher.write(record.key);
             hasher.finish()

@@ -3,7 +3,7 @@
 use core::task::Poll;
 
 use super::roll::{RESERVE, ROLL_OPS};
-use crate::engine::{Engine, OpKind, Purpose};
+use crate::engine::{Engine, Purpose};
 use crate::error::Error;
 
 /// Bytes that a device grows by at once, where a segment has more than two of them.
@@ -43,7 +43,8 @@ impl Engine<'_> {
     fn next_capacity(&self) -> Option<u64> {
         let layout = &self.port.layout;
         let wanted = layout.capacity_of(self.segments.count() + 1);
-        let may_grow = !self.growth_stopped
+        let may_grow = crate::parts::RESIZE
+            && !self.growth_stopped
             && wanted <= self.capacity_max
             && self.segments.count() < layout.segments_max;
         may_grow.then_some(wanted)
@@ -65,7 +66,7 @@ impl Engine<'_> {
     fn push_grow(&mut self, capacity: u64) {
         if !self.growing {
             self.growing = true;
-            self.port.push(OpKind::Grow { capacity }, Purpose::Grow(capacity));
+            self.port.push(capacity, 0, Purpose::Grow);
         }
     }
 }

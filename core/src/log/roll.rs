@@ -11,7 +11,7 @@ use core::task::Poll;
 
 use super::head::{Boundary, Head, HeadStart, Resumption};
 use crate::canary::Canary;
-use crate::engine::{Engine, MarkState, OpKind, Purpose, ready};
+use crate::engine::{Engine, MarkState, Purpose, ready};
 use crate::error::Error;
 use crate::format::footer::{Footer, encode_footer};
 use crate::format::segment::{Cut, HEADER_FIXED_BYTES, HeaderPlace, SegmentHeader, encode_header};
@@ -175,8 +175,8 @@ impl Engine<'_> {
     fn push_erase(&mut self, segment: SegmentId, purpose: Purpose) {
         let layout = &self.port.layout;
         let address = layout.device_address(layout.log_address(segment, Offset(0)));
-        let bytes = u64::from(layout.segment_bytes);
-        self.port.push(OpKind::Erase { address, bytes }, purpose);
+        let bytes = layout.segment_bytes;
+        self.port.push(address, bytes, purpose);
     }
 
     /// Erases the next free segment ahead of need, where the device needs that: no append has to wait for it then.

@@ -6,6 +6,7 @@ use core::task::Poll;
 use super::Phase;
 use super::scan::{Scan, ScanEvent};
 use super::search::{Search, SearchEnd};
+use super::sort::sort_by_key;
 use crate::canary::Canary;
 use crate::engine::{Engine, MarkState, ready};
 use crate::error::{Corruption, Damage, Error};
@@ -313,8 +314,7 @@ impl Engine<'_> {
         }
         let segments = &self.segments;
         // The newest first: what it announces as free is not read, and of equal sequences its copy stays.
-        self.order[..count]
-            .sort_unstable_by_key(|&index| Reverse(segments.open_seq(SegmentId(index))));
+        sort_by_key(&mut self.order[..count], |index| Reverse(segments.open_seq(SegmentId(index))));
         self.recovery.hinted = count as u32;
     }
 }
