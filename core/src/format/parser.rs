@@ -194,7 +194,11 @@ impl GroupParser {
             }
             match self.phase {
                 Phase::Header
-                    if record::is_short(if self.held_bytes > 0 { self.held[0] } else { rest[0] }) =>
+                    if record::is_short(if self.held_bytes > 0 {
+                        self.held[0]
+                    } else {
+                        rest[0]
+                    }) =>
                 {
                     let Some(held) = self.collect(rest, SHORT_HEADER_BYTES as usize, &mut used)
                     else {
@@ -306,7 +310,8 @@ impl GroupParser {
     /// Takes a record's header; no event yet where its sequence follows.
     fn item<'b>(&mut self, held: &[u8; 16]) -> Option<Event<'b>> {
         let header_bytes = &held[..RECORD_HEADER_BYTES as usize];
-        let Some(record) = RecordHeader::decode(header_bytes) else { return Some(self.bad()) };
+        let record = RecordHeader::decode(header_bytes).filter(|record| !record.is_short());
+        let Some(record) = record else { return Some(self.bad()) };
         let fits_kind = match self.header.kind {
             GroupKind::Data => match record.kind {
                 RecordKind::Announcement => record.key_bytes == 0 && record.flags == 0,
@@ -320,7 +325,6 @@ impl GroupParser {
         let body = record.record_bytes() - RECORD_HEADER_BYTES;
         let room = self.bounds.data_end.saturating_sub(self.position + GROUP_TRAILER_BYTES);
         if !fits_kind
-            || record.is_short()
             || body > room
             || self.count >= u32::from(u16::MAX)
             || self.phase == Phase::Ended
@@ -346,7 +350,8 @@ impl GroupParser {
     fn short<'b>(&mut self, held: &[u8; 16]) -> Event<'b> {
         let record = RecordHeader::decode(&held[..SHORT_HEADER_BYTES as usize]);
         let room = self.bounds.data_end.saturating_sub(self.start.0);
-        let (Some(record), Some(seq)) = (record.filter(|r| r.record_bytes() <= room), self.expected)
+        let (Some(record), Some(seq)) =
+            (record.filter(|r| r.record_bytes() <= room), self.expected)
         else {
             return self.bad();
         };

@@ -115,7 +115,10 @@ impl Engine<'_> {
 
     /// Writes the header of a short record; answers where it lies.
     pub(super) fn begin_short(&mut self, shape: &RecordShape, seq: Seq) -> LogAddress {
-        assert!(self.head.group.is_none() && self.head.follows == seq, "a reader knows the sequence");
+        assert!(
+            self.head.group.is_none() && self.head.follows == seq,
+            "a reader knows the sequence"
+        );
         let start = self.head.position;
         // Without a group that is only partly durable in between: that would prove nothing.
         let durable = self.head.durable.min(self.head.safe.end) >= start;
