@@ -164,7 +164,7 @@ impl Engine<'_> {
                 let incarnation = (walk.segment, header.open_seq, header.boot);
                 let raw = self.cage.holds(Canary::MergeRaw);
                 let verify = if raw { Verify::Nothing } else { Verify::Group };
-                walk.scan = Some(Scan::new(incarnation, start, verify));
+                walk.scan = Some(Scan::of_segment(incarnation, start, verify));
             }
             None => walk.over = true,
         }

@@ -230,7 +230,8 @@ impl Engine<'_> {
         let newest = &mut self.recovery.newest;
         let start = Offset(self.port.layout.data_start);
         let incarnation = (header.segment, header.open_seq, header.boot);
-        let scan = newest.scan.get_or_insert_with(|| Scan::new(incarnation, start, Verify::Group));
+        let scan =
+            newest.scan.get_or_insert_with(|| Scan::of_segment(incarnation, start, Verify::Group));
         if newest.search.is_none() {
             if let ScanEvent::Group(..) = ready!(scan.step(&mut self.port, &context)?) {
                 return Ok(Poll::Ready(true));
