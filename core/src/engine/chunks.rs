@@ -53,7 +53,9 @@ impl ChunkHead {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Decodes the value of a head record; `None` where it is none.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let head = Self {
             value_id: u64_at(bytes, 0),
             bytes: u64_at(bytes, 8),
@@ -90,7 +92,7 @@ pub(crate) enum Doomed {
     Chunks { value_id: u64, next: u32, count: u32 },
 }
 
-fn chunk_key(value_id: u64, index: u32) -> [u8; CHUNK_KEY_BYTES] {
+pub(super) fn chunk_key(value_id: u64, index: u32) -> [u8; CHUNK_KEY_BYTES] {
     let mut key = [0; CHUNK_KEY_BYTES];
     put(&mut key, 0, &value_id.to_le_bytes());
     put(&mut key, 8, &index.to_le_bytes());

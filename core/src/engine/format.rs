@@ -149,7 +149,8 @@ impl Engine<'_> {
     }
 
     /// Whether this session never writes.
-    pub(crate) fn is_read_only(&self) -> bool {
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
         self.access != Access::ReadWrite
     }
 

@@ -12,7 +12,9 @@ mod damage;
 mod format;
 mod iterate;
 mod ops;
+mod plan;
 mod port;
+mod prepared;
 mod put;
 mod read;
 mod scrub;
@@ -24,6 +26,8 @@ pub use chunks::{ChunkHead, StreamIn, StreamSource};
 pub use core_state::Engine;
 pub use iterate::Cursor;
 pub use ops::{DeviceOp, Gather, OpId, OpKind};
+pub use plan::{Parts, ReadPlan};
+pub use prepared::{Prepared, Preparer};
 pub use read::Record;
 pub use scrub::{Pass, ScrubProgress};
 

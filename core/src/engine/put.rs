@@ -113,10 +113,12 @@ impl Engine<'_> {
         self.keydir.ensure_room(&fingerprint)?;
         self.pay_for_releases();
         let old = self.keydir.get(&fingerprint);
-        if old.as_ref().is_some_and(|old| self.is_kept(old)) {
+        let is_kept = old.as_ref().is_some_and(|old| self.is_kept(old));
+        if is_kept {
             self.ensure_version_room(1)?;
         }
-        if record.kind != RecordKind::Tombstone {
+        // A delete that leaves what it deletes to a snapshot takes room like any other write.
+        if record.kind != RecordKind::Tombstone || is_kept {
             ready!(self.poll_admission(self.record_cost(record.record_bytes()), old.as_ref())?);
         }
         if self.may_be_short(record) {
@@ -141,7 +143,7 @@ impl Engine<'_> {
 
     /// Ready where there is room for `bytes` more to be kept, once `old` is dead; grows the device where it can. Merges
     /// always find a victim as long as nothing passes here that is more: see `merge/victim.rs`. Deletes need not ask: a
-    /// tombstone is not longer than what it replaces.
+    /// tombstone is not longer than what it replaces, unless a snapshot keeps that.
     ///
     /// # Errors
     /// `Full`.

@@ -61,7 +61,7 @@ impl Engine<'_> {
         self.entry_at(&fingerprint, self.keydir.get(&fingerprint), seq)
     }
 
-    fn entry_at(
+    pub(super) fn entry_at(
         &self,
         fingerprint: &Fingerprint,
         newest: Option<Entry>,

@@ -50,6 +50,7 @@ impl Engine<'_> {
         ready!(self.poll_writable()?);
         let around = GROUP_HEADER_BYTES + GROUP_TRAILER_BYTES + self.port.layout.commit_unit;
         ready!(self.poll_pay(bytes + records * HINT_BYTES as u32 + around)?);
+        self.grow_ahead();
         self.poll_place_group(bytes, records, group_max)
     }
 

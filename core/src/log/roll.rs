@@ -20,7 +20,7 @@ use crate::types::{FrameId, Offset, SegmentId, Seq};
 /// Places in the queue that sealing and opening need.
 pub(crate) const ROLL_OPS: usize = 9;
 /// Free segments that appends leave for recovery and for failed writes.
-const RESERVE: u32 = 1;
+pub(super) const RESERVE: u32 = 1;
 
 impl Engine<'_> {
     /// Ready once the head stands in a new segment. The open group is closed first.
@@ -70,25 +70,6 @@ impl Engine<'_> {
             return Ok(Poll::Pending);
         }
         self.poll_grow()
-    }
-
-    /// Pending while the device grows by a segment.
-    ///
-    /// # Errors
-    /// `Full` where it cannot.
-    pub(crate) fn poll_grow(&mut self) -> Result<Poll<()>, Error> {
-        let wanted = self.port.layout.capacity_of(self.segments.count() + 1);
-        if self.growth_stopped
-            || wanted > self.capacity_max
-            || self.segments.count() >= self.port.layout.segments_max
-        {
-            return Err(Error::Full);
-        }
-        if !self.growing && self.port.room() > 0 {
-            self.growing = true;
-            self.port.push(OpKind::Grow { capacity: wanted }, Purpose::Grow(wanted));
-        }
-        Ok(Poll::Pending)
     }
 
     /// Everything of the open segment is on the device: its pages may leave the pool.

@@ -183,8 +183,9 @@ impl Engine<'_> {
             self.segments.release(segment);
             let newest = &self.recovery.newest;
             let reach = newest.scan.as_ref().map_or(0, |scan| scan.reach.0);
-            let blank_from =
-                newest.search.as_ref().map_or(0, |search| search.blank_from).max(reach);
+            let behind =
+                newest.search.as_ref().map_or(0, |search| search.blank_from.max(search.reach.0));
+            let blank_from = reach.max(behind);
             // The oldest of several stays: only that one may follow what is proven.
             self.recovery.unproven = Some(Unproven { header, blank_from });
             self.recovery.index += 1;

@@ -80,9 +80,10 @@ impl Host {
         let (geometry, segment_bytes) = size_of_store(&mut device);
         let config = Config { access, segment_bytes, ..self.config(&geometry) };
         let (config, mut memory) = settle(path, &geometry, config)?;
-        // Twice at most: the store on the medium may need more than its device lets expect, and
-        // says so.
-        for _ in 0..2 {
+        // Three times at most: the store on the medium may need more than its device lets expect,
+        // and says so. Where no store like it could be made on this device (firmware has smaller
+        // segments) nothing is expected, and it says first what its superblock takes.
+        for _ in 0..3 {
             match Store::open(&mut device, &mut memory, &config) {
                 Ok(store) => return work(store),
                 Err(Error::ArenaTooSmall { need, have }) if have < need => {

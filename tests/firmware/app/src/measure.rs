@@ -1,0 +1,1 @@
+//! Counts what calls cost: placeholder.
