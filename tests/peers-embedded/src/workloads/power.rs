@@ -31,6 +31,13 @@ const BETWEEN: u32 = 6;
 /// Cuts in a row, at most.
 const CUTS_MAX: u64 = 6;
 
+/// A row for each mode, and one for cases in which each cut has a mode of its own.
+const ROWS: usize = MODES.len() + 1;
+
+fn row_name(row: usize) -> &'static str {
+    MODES.get(row).map_or("mixed", |mode| mode.name())
+}
+
 /// How much is tried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
@@ -147,7 +154,8 @@ struct Case {
     known: Known,
     in_flight: Option<InFlight>,
     cuts: u64,
-    mode: Mode,
+    /// The mode of every cut, or any.
+    mode: Option<Mode>,
     rng: Rng,
 }
 
@@ -163,9 +171,8 @@ impl Case {
         while done < self.cuts {
             let gap = if self.rng.below(2) == 0 { 4 } else { 12 };
             let at = self.rng.below(gap);
-            // The mode of the table, or any.
             let any = MODES[self.rng.below(MODES.len() as u64) as usize];
-            let mode = if self.rng.below(2) == 0 { self.mode } else { any };
+            let mode = self.mode.unwrap_or(any);
             flash.0.borrow_mut().power_up(Some(Cut { at, mode }));
             let result = self.session(family, flash, &mut script, BETWEEN);
             if flash.0.borrow().is_off() {
@@ -218,10 +225,10 @@ fn sweep<const B: usize, const C: usize>(
     family: &dyn Family<B, C>,
     scale: Scale,
     examples: &mut Vec<String>,
-) -> Outcome<([Tally; MODES.len()], u64)> {
+) -> Outcome<([Tally; ROWS], u64)> {
     let tape = record(family)?;
     let (mut cells, mut known) = (tape.before, tape.known);
-    let mut tallies = [Tally::default(); MODES.len()];
+    let mut tallies = [Tally::default(); ROWS];
     let (mut acknowledged, mut twice) = (0, 0);
     let flash = Flash::<B, C>::new();
     for (index, op) in tape.ops.iter().enumerate() {
@@ -231,11 +238,13 @@ fn sweep<const B: usize, const C: usize>(
             acknowledged += 1;
         }
         let in_flight = tape.writes.get(acknowledged).map(|(write, _)| write.clone());
-        for (mode, tally) in MODES.iter().zip(&mut tallies) {
+        for (row, tally) in tallies.iter_mut().enumerate() {
             for seed in (0..scale.seeds).take_while(|_| index % scale.every == 0) {
-                let mut rng = Rng::new((index as u64) << 20 | seed << 8 | *mode as u64);
+                let mut rng = Rng::new((index as u64) << 20 | seed << 8 | row as u64);
+                let every = MODES.get(row).copied();
+                let first = MODES[rng.below(MODES.len() as u64) as usize];
                 let mut torn = cells.clone();
-                torn.carry_out(op, Some(*mode), &mut rng);
+                torn.carry_out(op, Some(every.unwrap_or(first)), &mut rng);
                 {
                     let mut nor = flash.0.borrow_mut();
                     nor.cells = torn;
@@ -244,7 +253,7 @@ fn sweep<const B: usize, const C: usize>(
                 }
                 let cuts = if seed == 0 { 1 } else { 1 + seed % CUTS_MAX };
                 let (known, in_flight) = (known.clone(), in_flight.clone());
-                let case = Case { known, in_flight, cuts, mode: *mode, rng };
+                let case = Case { known, in_flight, cuts, mode: every, rng };
                 let (result, cuts) = case.run(family, &flash);
                 tally.cases += 1;
                 tally.cuts += cuts;
@@ -252,7 +261,7 @@ fn sweep<const B: usize, const C: usize>(
                 if let Err(error) = result {
                     tally.failed += 1;
                     if examples.len() < 5 {
-                        let mode = mode.name();
+                        let mode = row_name(row);
                         examples.push(format!("change {index}, {mode}, seed {seed}: {error}"));
                     }
                 }
@@ -291,9 +300,9 @@ pub(crate) fn run<const B: usize, const C: usize>(
         };
         let mut cells: Vec<(String, Value)> = Vec::new();
         let mut all = Tally::default();
-        for (mode, tally) in MODES.iter().zip(&tallies) {
+        for (row, tally) in tallies.iter().enumerate() {
             let cell = format!("{} / {}", tally.failed, tally.cases);
-            cells.push((mode.name().to_owned(), cell.into()));
+            cells.push((row_name(row).to_owned(), cell.into()));
             all.cases += tally.cases;
             all.failed += tally.failed;
             all.cuts += tally.cuts;
