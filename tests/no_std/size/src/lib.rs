@@ -16,7 +16,7 @@ use core::task::{Context, Poll, Waker};
 use emberkv_core::AsyncStore as Store;
 #[cfg(not(feature = "asynchronous"))]
 use emberkv_core::Store;
-use emberkv_core::{Config, Error, Hints};
+use emberkv_core::{Config, Error};
 #[cfg(feature = "asynchronous")]
 use emberkv_flash::AsyncNorFlashDevice as Device;
 #[cfg(not(feature = "asynchronous"))]
@@ -33,19 +33,7 @@ impl<E> From<Error<E>> for Failed {
     }
 }
 
-fn config() -> Config {
-    Config {
-        segment_bytes: 4096,
-        page_bytes: 256,
-        frames: 16,
-        keys_max: 256,
-        key_bytes_max: 32,
-        hints: Hints::Omit,
-        snapshots_max: 2,
-        versions_max: 8,
-        ..Config::default()
-    }
-}
+const CONFIG: Config = Config::mcu(*b"size: taken from a generator....", 4096, 256);
 
 /// A call of either store: waits where there is something to wait for.
 #[cfg(not(feature = "asynchronous"))]
@@ -64,12 +52,11 @@ macro_rules! call {
 /// The calls of a program.
 macro_rules! program {
     ($arena:ident, $buffer:ident) => {{
-        let config = config();
         let device = Device::new(Flash, 0..BYTES as u32).map_err(|_| Failed)?;
         #[cfg(feature = "format")]
-        let mut store = call!(Store::open_or_format(device, $arena, &config))?;
+        let mut store = call!(Store::open_or_format(device, $arena, &CONFIG))?;
         #[cfg(not(feature = "format"))]
-        let mut store = call!(Store::open(device, $arena, &config))?;
+        let mut store = call!(Store::open(device, $arena, &CONFIG))?;
         call!(store.put(black_box(b"boots"), black_box(b"1")))?;
         black_box(call!(store.get(black_box(b"boots"), $buffer))?);
         #[cfg(feature = "delete")]
