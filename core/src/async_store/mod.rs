@@ -25,7 +25,7 @@ use crate::format::superblock::Superblock;
 use crate::memory::{Memory, plan};
 use crate::stats::Stats;
 use crate::types::SegmentId;
-use probe::{is_blank, read_superblock};
+pub(crate) use probe::{Found, read_or_plan, read_superblock};
 
 pub use read::ValueCursor;
 
@@ -77,19 +77,24 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         arena: &'m mut [u8],
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
-        let geometry = device.geometry();
-        let block = plan(config, &geometry).map_err(no_device)?;
+        let block = plan(config, &device.geometry()).map_err(no_device)?;
         let mut store = Self::with_memory(device, arena, config, &block)?;
-        let segments = store.engine.stats().segments;
-        for index in 0..segments {
-            drive!(store, store.engine.poll_wipe(SegmentId(index)));
-        }
-        drive!(store, store.engine.poll_settled());
-        store.engine.start_formatted();
-        drive!(store, store.engine.poll_settled());
-        drive!(store, store.engine.poll_superblocks(&block));
-        drive!(store, store.engine.poll_settled());
+        store.write_empty(&block).await?;
         Ok(store)
+    }
+
+    /// The rest of [`format`](Self::format).
+    pub(crate) async fn write_empty(&mut self, block: &Superblock) -> Result<(), Error<D::Error>> {
+        let segments = self.engine.stats().segments;
+        for index in 0..segments {
+            drive!(self, self.engine.poll_wipe(SegmentId(index)));
+        }
+        drive!(self, self.engine.poll_settled());
+        self.engine.start_formatted();
+        drive!(self, self.engine.poll_settled());
+        drive!(self, self.engine.poll_superblocks(block));
+        drive!(self, self.engine.poll_settled());
+        Ok(())
     }
 
     /// Opens the store on the device. Everything that it then shows is durable; after a crash that takes one small write.
@@ -103,7 +108,9 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
         let block = read_superblock(&mut device, arena, config).await?;
-        Self::open_with(device, arena, config, &block).await
+        let mut store = Self::with_memory(device, arena, config, &block)?;
+        store.recover().await?;
+        Ok(store)
     }
 
     /// Opens the store on the device, or formats a device whose first 64 KiB are blank.
@@ -115,35 +122,23 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         arena: &'m mut [u8],
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
-        match read_superblock(&mut device, arena, config).await {
-            Ok(block) => Self::open_with(device, arena, config, &block).await,
-            Err(Error::NotAStore) => {
-                if !is_blank(&mut device, arena).await? {
-                    return Err(Error::NotBlank);
-                }
-                Self::format(device, arena, config).await
-            }
-            Err(error) => Err(error),
+        let (block, blank) = read_or_plan(&mut device, arena, config).await?;
+        let mut store = Self::with_memory(device, arena, config, &block)?;
+        match blank {
+            Found::Store => store.recover().await?,
+            Found::Blank => store.write_empty(&block).await?,
         }
-    }
-
-    async fn open_with(
-        device: D,
-        arena: &'m mut [u8],
-        config: &Config,
-        block: &Superblock,
-    ) -> Result<Self, Error<D::Error>> {
-        let have = device.geometry().capacity;
-        let want = block.data_offset + u64::from(block.segment_bytes);
-        if have < want {
-            return Err(Error::DeviceTooSmall { want, have });
-        }
-        let mut store = Self::with_memory(device, arena, config, block)?;
-        drive!(store, store.engine.poll_recover());
         Ok(store)
     }
 
-    fn with_memory(
+    /// The rest of [`open`](Self::open).
+    pub(crate) async fn recover(&mut self) -> Result<(), Error<D::Error>> {
+        drive!(self, self.engine.poll_recover());
+        Ok(())
+    }
+
+    /// A store that was not opened yet.
+    pub(crate) fn with_memory(
         device: D,
         arena: &'m mut [u8],
         config: &Config,
@@ -151,15 +146,24 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
     ) -> Result<Self, Error<D::Error>> {
         let (geometry, caps) = (device.geometry(), device.caps());
         let can_shrink = device.can_shrink();
-        let memory =
+        let want = block.data_offset + u64::from(block.segment_bytes);
+        if geometry.capacity < want {
+            return Err(Error::DeviceTooSmall { want, have: geometry.capacity });
+        }
+        let mut memory =
             Memory::carve(arena, config, geometry.buffer_align, block).map_err(no_device)?;
-        let engine = Engine::new(memory, &Setup { config, geometry, caps, can_shrink, block })
-            .map_err(no_device)?;
-        Ok(Self { engine, device, last_error: None, busy: false })
+        let setup = Setup { config, geometry, caps, can_shrink, block };
+        let plan = Engine::plan(&mut memory, &setup).map_err(no_device)?;
+        Ok(Self {
+            engine: Engine::new(memory, &setup, plan),
+            device,
+            last_error: None,
+            busy: false,
+        })
     }
 
     /// Executes one operation of the engine; false where there is none.
-    async fn pump(&mut self) -> bool {
+    pub(crate) async fn pump(&mut self) -> bool {
         if core::mem::take(&mut self.busy) {
             self.engine.interrupted();
         }
@@ -198,7 +202,7 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         }
     }
 
-    fn translate(&mut self, error: Error) -> Error<D::Error> {
+    pub(crate) fn translate(&mut self, error: Error) -> Error<D::Error> {
         match (error, self.last_error.take()) {
             (Error::Device(_), Some(last)) => Error::Device(last),
             (Error::Device(_), None) => Error::Poisoned,
