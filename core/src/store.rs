@@ -4,11 +4,13 @@ use core::ops::Range;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
-use crate::async_store::{AsyncStore, ValueCursor, no_device};
+use crate::async_store::{AsyncStore, ValueCursor, no_device, read_superblock};
 use crate::config::Config;
 use crate::device::{AsyncBlockDevice, BlockDevice, Caps, Durability, Geometry};
 use crate::engine::{CheckSummary, Cursor, ScrubProgress};
 use crate::error::{Corruption, Error};
+use crate::format::superblock::Superblock;
+use crate::memory::plan;
 use crate::merge::MergeNeed;
 use crate::snapshot::SnapshotId;
 use crate::stats::{SegmentStats, Stats};
@@ -86,7 +88,9 @@ impl<'m, D: BlockDevice> Store<'m, D> {
         arena: &'m mut [u8],
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
-        now(AsyncStore::format(Blocking(device), arena, config)).map(|inner| Self { inner })
+        let device = Blocking(device);
+        let block = plan(config, &AsyncBlockDevice::geometry(&device)).map_err(no_device)?;
+        Self::formatted(device, arena, config, &block)
     }
 
     /// See [`AsyncStore::open`].
@@ -94,7 +98,9 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     /// # Errors
     /// As there.
     pub fn open(device: D, arena: &'m mut [u8], config: &Config) -> Result<Self, Error<D::Error>> {
-        now(AsyncStore::open(Blocking(device), arena, config)).map(|inner| Self { inner })
+        let mut device = Blocking(device);
+        let block = now(read_superblock(&mut device, arena, config))?;
+        Self::recovered(device, arena, config, &block)
     }
 
     /// See [`AsyncStore::open_or_format`].
@@ -106,7 +112,57 @@ impl<'m, D: BlockDevice> Store<'m, D> {
         arena: &'m mut [u8],
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
-        now(AsyncStore::open_or_format(Blocking(device), arena, config)).map(|inner| Self { inner })
+        let mut device = Blocking(device);
+        match now(AsyncStore::find_superblock(&mut device, arena, config))? {
+            Some(block) => Self::recovered(device, arena, config, &block),
+            None => Self::format(device.0, arena, config),
+        }
+    }
+
+    // A store is large. So it is made in its final place, which a value that is returned by its name is, and lent to the futures;
+    // inside of them, or taken out of a `Result` and put into another one, it would be on the stack several times.
+
+    fn recovered(
+        device: Blocking<D>,
+        arena: &'m mut [u8],
+        config: &Config,
+        block: &Superblock,
+    ) -> Result<Self, Error<D::Error>> {
+        let mut store = Self::unopened(device, arena, config, block);
+        if let Ok(made) = &mut store
+            && let Err(error) = now(made.inner.recover())
+        {
+            store = Err(error);
+        }
+        store
+    }
+
+    fn formatted(
+        device: Blocking<D>,
+        arena: &'m mut [u8],
+        config: &Config,
+        block: &Superblock,
+    ) -> Result<Self, Error<D::Error>> {
+        let mut store = Self::unopened(device, arena, config, block);
+        if let Ok(made) = &mut store
+            && let Err(error) = now(made.inner.write_empty(block))
+        {
+            store = Err(error);
+        }
+        store
+    }
+
+    #[inline(never)]
+    fn unopened(
+        device: Blocking<D>,
+        arena: &'m mut [u8],
+        config: &Config,
+        block: &Superblock,
+    ) -> Result<Self, Error<D::Error>> {
+        match AsyncStore::unopened(device, arena, config, block) {
+            Ok(inner) => Ok(Self { inner }),
+            Err(error) => Err(error),
+        }
     }
 
     /// See [`AsyncStore::put`].

@@ -25,7 +25,8 @@ use crate::format::superblock::Superblock;
 use crate::memory::{Memory, plan};
 use crate::stats::Stats;
 use crate::types::SegmentId;
-use probe::{is_blank, read_superblock};
+use probe::is_blank;
+pub(crate) use probe::read_superblock;
 
 pub use read::ValueCursor;
 
@@ -77,18 +78,9 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         arena: &'m mut [u8],
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
-        let geometry = device.geometry();
-        let block = plan(config, &geometry).map_err(no_device)?;
-        let mut store = Self::with_memory(device, arena, config, &block)?;
-        let segments = store.engine.stats().segments;
-        for index in 0..segments {
-            drive!(store, store.engine.poll_wipe(SegmentId(index)));
-        }
-        drive!(store, store.engine.poll_settled());
-        store.engine.start_formatted();
-        drive!(store, store.engine.poll_settled());
-        drive!(store, store.engine.poll_superblocks(&block));
-        drive!(store, store.engine.poll_settled());
+        let block = plan(config, &device.geometry()).map_err(no_device)?;
+        let mut store = Self::unopened(device, arena, config, &block)?;
+        store.write_empty(&block).await?;
         Ok(store)
     }
 
@@ -103,7 +95,9 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
         let block = read_superblock(&mut device, arena, config).await?;
-        Self::open_with(device, arena, config, &block).await
+        let mut store = Self::unopened(device, arena, config, &block)?;
+        store.recover().await?;
+        Ok(store)
     }
 
     /// Opens the store on the device, or formats a device whose first 64 KiB are blank.
@@ -115,19 +109,33 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         arena: &'m mut [u8],
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
-        match read_superblock(&mut device, arena, config).await {
-            Ok(block) => Self::open_with(device, arena, config, &block).await,
-            Err(Error::NotAStore) => {
-                if !is_blank(&mut device, arena).await? {
-                    return Err(Error::NotBlank);
-                }
-                Self::format(device, arena, config).await
-            }
+        let found = Self::find_superblock(&mut device, arena, config).await?;
+        let block =
+            found.map_or_else(|| plan(config, &device.geometry()), Ok).map_err(no_device)?;
+        let mut store = Self::unopened(device, arena, config, &block)?;
+        match found {
+            Some(_) => store.recover().await?,
+            None => store.write_empty(&block).await?,
+        }
+        Ok(store)
+    }
+
+    /// The superblock of the store on the device; `None` where the device is blank.
+    pub(crate) async fn find_superblock(
+        device: &mut D,
+        arena: &mut [u8],
+        config: &Config,
+    ) -> Result<Option<Superblock>, Error<D::Error>> {
+        match read_superblock(device, arena, config).await {
+            Ok(block) => Ok(Some(block)),
+            Err(Error::NotAStore) if is_blank(device, arena).await? => Ok(None),
+            Err(Error::NotAStore) => Err(Error::NotBlank),
             Err(error) => Err(error),
         }
     }
 
-    async fn open_with(
+    /// A store that knows nothing of the medium yet: [`recover`](Self::recover) or [`write_empty`](Self::write_empty) comes next.
+    pub(crate) fn unopened(
         device: D,
         arena: &'m mut [u8],
         config: &Config,
@@ -138,9 +146,28 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         if have < want {
             return Err(Error::DeviceTooSmall { want, have });
         }
-        let mut store = Self::with_memory(device, arena, config, block)?;
-        drive!(store, store.engine.poll_recover());
-        Ok(store)
+        Self::with_memory(device, arena, config, block)
+    }
+
+    /// Reads the medium. Behind a reference, and so are the writes of `write_empty`: a store is large, and one inside a future
+    /// would be there several times.
+    pub(crate) async fn recover(&mut self) -> Result<(), Error<D::Error>> {
+        drive!(self, self.engine.poll_recover());
+        Ok(())
+    }
+
+    /// Makes the medium an empty store.
+    pub(crate) async fn write_empty(&mut self, block: &Superblock) -> Result<(), Error<D::Error>> {
+        let segments = self.engine.stats().segments;
+        for index in 0..segments {
+            drive!(self, self.engine.poll_wipe(SegmentId(index)));
+        }
+        drive!(self, self.engine.poll_settled());
+        self.engine.start_formatted();
+        drive!(self, self.engine.poll_settled());
+        drive!(self, self.engine.poll_superblocks(block));
+        drive!(self, self.engine.poll_settled());
+        Ok(())
     }
 
     fn with_memory(

@@ -16,7 +16,7 @@ fn scratch(arena: &mut [u8], align: u32, bytes: usize) -> Option<&mut [u8]> {
 }
 
 /// Looks for a superblock: at the start, and if that copy is damaged at the places where the other one may lie.
-pub(super) async fn read_superblock<D: AsyncBlockDevice>(
+pub(crate) async fn read_superblock<D: AsyncBlockDevice>(
     device: &mut D,
     arena: &mut [u8],
     config: &Config,

@@ -5,9 +5,9 @@
 use emberkv_firmware::conformance;
 use emberkv_firmware::host::{self, CommandLine, Verdict};
 use emberkv_firmware::logger::{self, ARENA_BYTES, Order};
-use emberkv_firmware::{measure, say};
 use emberkv_firmware::sf2::{Delay, NOR_SEGMENT_BYTES, Nor, nor_options};
 use emberkv_firmware::supply::Supply;
+use emberkv_firmware::{measure, say};
 use emberkv_flash::SpiNor;
 
 #[cortex_m_rt::entry]
