@@ -127,7 +127,7 @@ impl Default for Config {
             frames: 1024,
             keys_max: 1 << 20,
             key_bytes_max: 1024,
-            hints: Hints::Write,
+            hints: if crate::parts::HINTS { Hints::Write } else { Hints::Omit },
             live_percent: 75,
             pacing: Pacing::Incremental,
             snapshots_max: 64,

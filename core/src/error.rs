@@ -168,6 +168,11 @@ pub enum Error<E = DeviceErrorKind> {
     SnapshotGone,
     /// This snapshot expired, because there was no room to keep what it sees.
     SnapshotExpired,
+    /// The store or the configuration needs a part of the engine that this program was built without.
+    LeftOut {
+        /// The cargo feature.
+        feature: &'static str,
+    },
     /// All frames of the buffer pool are in use.
     PoolExhausted,
     /// A write or flush failed before; only what was durable then can be read. Reopen the store.
@@ -205,6 +210,7 @@ impl<E> Error<E> {
             Self::SnapshotsFull { capacity } => Error::SnapshotsFull { capacity },
             Self::SnapshotGone => Error::SnapshotGone,
             Self::SnapshotExpired => Error::SnapshotExpired,
+            Self::LeftOut { feature } => Error::LeftOut { feature },
             Self::PoolExhausted => Error::PoolExhausted,
             Self::Poisoned => Error::Poisoned,
             Self::ReadOnly => Error::ReadOnly,
@@ -269,6 +275,9 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::SnapshotGone => f.write_str("the snapshot was given back before"),
             Self::SnapshotExpired => {
                 f.write_str("the snapshot expired: there was no room to keep what it sees")
+            }
+            Self::LeftOut { feature } => {
+                write!(f, "this program was built without the feature `{feature}`")
             }
             Self::PoolExhausted => f.write_str("all frames of the buffer pool are in use"),
             Self::Poisoned => f.write_str("an earlier write or flush failed: reopen the store"),

@@ -13,6 +13,7 @@ pub mod canary;
 pub mod engine;
 mod log;
 mod merge;
+mod parts;
 pub mod pool;
 mod recover;
 mod store;

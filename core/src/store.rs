@@ -7,7 +7,7 @@ use core::task::{Context, Poll, Waker};
 use crate::async_store::{AsyncStore, ValueCursor, no_device, read_superblock};
 use crate::config::Config;
 use crate::device::{AsyncBlockDevice, BlockDevice, Caps, Durability, Geometry};
-use crate::engine::{CheckSummary, Cursor, ScrubProgress};
+use crate::engine::{CheckSummary, Cursor, Engine, ScrubProgress};
 use crate::error::{Corruption, Error};
 use crate::format::superblock::Superblock;
 use crate::memory::plan;
@@ -422,6 +422,12 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     /// As there.
     pub fn close(self) -> Result<D, Error<D::Error>> {
         now(self.inner.close()).map(|device| device.0)
+    }
+
+    /// See [`AsyncStore::into_engine`].
+    #[must_use]
+    pub fn into_engine(self) -> Engine<'m> {
+        self.inner.into_engine()
     }
 
     /// Gives the device back as a crash would leave it: what is not synced may be lost.

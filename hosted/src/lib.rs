@@ -4,13 +4,42 @@
 //! crate holds the choices that suit a machine with an operating system, so that the command line
 //! and other programs make the same ones.
 
+mod batch;
+mod builder;
 mod checksums;
+mod commit;
+mod counts;
+mod create;
+mod db;
+mod device;
+mod error;
+mod iter;
+mod maintain;
+mod many;
+mod read;
+mod shared;
+mod signal;
+mod snapshot;
+mod value;
+mod worker;
 
 use std::io;
 
 use emberkv_core::{Config, Geometry};
 
+pub use batch::Batch;
+pub use builder::{Builder, Durability};
 pub use checksums::host_checksums;
+pub use counts::DeviceCounts;
+pub use db::{Db, PutIf, Stats};
+pub use device::Device;
+pub use emberkv_core::{Corruption, Seq};
+pub use emberkv_raw::Overwrite;
+pub use error::Error;
+pub use iter::Iter;
+pub use maintain::{BackupReport, ScrubReport};
+pub use snapshot::Snapshot;
+pub use value::Value;
 
 /// Bytes of the buffer pool where the user did not choose: enough that writes are handed over in
 /// long runs, small enough for any machine that runs Linux.

@@ -1,6 +1,6 @@
 //! Measures opening: keys per second by footers and by scan, from a warm file and from memory.
 //!
-//! `cargo bench -p emberkv-tests --bench open -- [KEYS] [VALUE_BYTES]`
+//! `cargo bench -p emberkv-tests --bench open -- [KEYS] [VALUE_BYTES] [ROUNDS]`
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -56,6 +56,7 @@ fn main() {
     let numbers: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let keys = numbers.first().copied().unwrap_or(1_000_000);
     let value_bytes = numbers.get(1).copied().unwrap_or(100) as usize;
+    let rounds = numbers.get(2).copied().unwrap_or(3);
     // What merging needs beside it, so that every put is let in.
     let live = keys * (value_bytes as u64 + 80) + (32 << 20);
     let capacity = (live * 3 / 2).next_multiple_of(4 << 20);
@@ -69,7 +70,7 @@ fn main() {
         let options = Options { capacity, capacity_max: capacity, ..Options::default() };
         let mut file =
             fill(FileDevice::create(&path, &options).expect("creates"), keys, value_bytes, hints);
-        for _ in 0..3 {
+        for _ in 0..rounds {
             memory = open(memory, keys, hints, &format!("{how}, memory")).0;
             file = open(file, keys, hints, &format!("{how}, file  ")).0;
         }

@@ -6,6 +6,7 @@
 //! for block devices, which differ in how they open, how large they are and how they discard.
 
 use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +25,10 @@ pub struct Descriptor {
     file: OwnedFd,
     path: Arc<Path>,
     access: Access,
+    /// The units. Its capacity is not used.
     geometry: Geometry,
+    /// Changes while other threads transfer: each of them sees the old one or the new one.
+    capacity: AtomicU64,
 }
 
 impl AsFd for Descriptor {
@@ -42,7 +46,7 @@ impl Descriptor {
     #[must_use]
     pub fn new(file: OwnedFd, path: Arc<Path>, access: Access, geometry: Geometry) -> Self {
         debug_assert_eq!(geometry.validate(), Ok(()));
-        Self { file, path, access, geometry }
+        Self { file, path, access, geometry, capacity: AtomicU64::new(geometry.capacity) }
     }
 
     /// The path that it was opened by. It may have another name by now.
@@ -60,13 +64,20 @@ impl Descriptor {
     /// The units and the capacity that transfers are checked against.
     #[must_use]
     pub fn geometry(&self) -> Geometry {
-        self.geometry
+        Geometry { capacity: self.capacity.load(Ordering::Acquire), ..self.geometry }
+    }
+
+    /// Another capacity from now on.
+    pub fn set_capacity(&self, capacity: u64) {
+        debug_assert_eq!(Geometry { capacity, ..self.geometry }.validate(), Ok(()));
+        self.capacity.store(capacity, Ordering::Release);
     }
 
     /// Other units, or another capacity, from now on.
     pub fn set_geometry(&mut self, geometry: Geometry) {
         debug_assert_eq!(geometry.validate(), Ok(()));
         self.geometry = geometry;
+        *self.capacity.get_mut() = geometry.capacity;
     }
 
     /// Fills `buffer` from `address`.
@@ -147,7 +158,7 @@ impl Descriptor {
         if !(address | bytes).is_multiple_of(u64::from(unit)) {
             return Err(Reason::Misaligned { address, bytes, unit });
         }
-        let capacity = self.geometry.capacity;
+        let capacity = self.capacity.load(Ordering::Acquire);
         if address.checked_add(bytes).is_none_or(|end| end > capacity) {
             return Err(Reason::OutOfBounds { address, bytes, capacity });
         }

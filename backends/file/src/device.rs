@@ -106,7 +106,7 @@ impl FileDevice {
         whole.at(Operation::Flush, self.descriptor.path())
     }
 
-    fn shrink_checked(&mut self, capacity: u64) -> Result<(), Reason> {
+    fn shrink_checked(&self, capacity: u64) -> Result<(), Reason> {
         self.descriptor.writable()?;
         let geometry = self.descriptor.geometry();
         let new = capacity.next_multiple_of(u64::from(geometry.erase_unit));
@@ -116,11 +116,11 @@ impl FileDevice {
         let file = self.descriptor.as_fd();
         ftruncate(file, new)?;
         fsync(file)?;
-        self.descriptor.set_geometry(Geometry { capacity: new, ..geometry });
+        self.descriptor.set_capacity(new);
         Ok(())
     }
 
-    fn grow_checked(&mut self, capacity: u64) -> Result<(), Reason> {
+    fn grow_checked(&self, capacity: u64) -> Result<(), Reason> {
         self.descriptor.writable()?;
         let geometry = self.descriptor.geometry();
         let Geometry { capacity: old, capacity_max, erase_unit, .. } = geometry;
@@ -136,7 +136,7 @@ impl FileDevice {
         let file = self.descriptor.as_fd();
         let grown = write_zeros(file, old..new, erase_unit).and_then(|()| Ok(fsync(file)?));
         match grown {
-            Ok(()) => self.descriptor.set_geometry(Geometry { capacity: new, ..geometry }),
+            Ok(()) => self.descriptor.set_capacity(new),
             // The space goes back to the file system. If even that fails the file is longer than
             // its capacity, which does no harm: the next owner may use what is there.
             Err(_) => drop(ftruncate(file, old)),
@@ -176,6 +176,56 @@ fn discard_of(file: BorrowedFd<'_>) -> Discard {
 }
 
 impl BlockDevice for FileDevice {
+    type Error = FileError;
+
+    fn geometry(&self) -> Geometry {
+        <&Self as BlockDevice>::geometry(&self)
+    }
+
+    fn caps(&self) -> Caps {
+        <&Self as BlockDevice>::caps(&self)
+    }
+
+    fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), FileError> {
+        <&Self as BlockDevice>::read(&mut &*self, address, buffer)
+    }
+
+    fn write(
+        &mut self,
+        address: u64,
+        slices: &[&[u8]],
+        durability: Durability,
+    ) -> Result<(), FileError> {
+        <&Self as BlockDevice>::write(&mut &*self, address, slices, durability)
+    }
+
+    fn erase(&mut self, range: Range<u64>) -> Result<(), FileError> {
+        <&Self as BlockDevice>::erase(&mut &*self, range)
+    }
+
+    fn discard(&mut self, range: Range<u64>) -> Result<(), FileError> {
+        <&Self as BlockDevice>::discard(&mut &*self, range)
+    }
+
+    fn flush(&mut self) -> Result<(), FileError> {
+        <&Self as BlockDevice>::flush(&mut &*self)
+    }
+
+    fn grow(&mut self, capacity: u64) -> Result<(), FileError> {
+        <&Self as BlockDevice>::grow(&mut &*self, capacity)
+    }
+
+    fn can_shrink(&self) -> bool {
+        <&Self as BlockDevice>::can_shrink(&self)
+    }
+
+    fn shrink(&mut self, capacity: u64) -> Result<(), FileError> {
+        <&Self as BlockDevice>::shrink(&mut &*self, capacity)
+    }
+}
+
+/// Threads may share the device: every operation needs a shared reference only.
+impl BlockDevice for &FileDevice {
     type Error = FileError;
 
     fn geometry(&self) -> Geometry {

@@ -300,6 +300,13 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         self.engine.stats()
     }
 
+    /// The engine alone, for a driver that lets go of it during device operations. The store must be at rest: as after an
+    /// open.
+    #[must_use]
+    pub fn into_engine(self) -> Engine<'m> {
+        self.engine
+    }
+
     /// Gives the device back as a crash would leave it: what is not synced may be lost.
     #[must_use]
     pub fn into_device(self) -> D {

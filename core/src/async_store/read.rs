@@ -7,6 +7,7 @@ use crate::device::AsyncBlockDevice;
 use crate::engine::{ChunkHead, Cursor, Record};
 use crate::error::{Damage, Error};
 use crate::keydir::Entry;
+use crate::parts::CHUNKS;
 use crate::snapshot::SnapshotId;
 use crate::types::EntryKind;
 
@@ -117,7 +118,7 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         entry: Entry,
         bytes: u64,
     ) -> Result<ValueCursor, Error<D::Error>> {
-        if entry.kind != EntryKind::ChunkHead {
+        if !CHUNKS || entry.kind != EntryKind::ChunkHead {
             return Ok(ValueCursor { entry, head: None, bytes, position: 0, digest: 0 });
         }
         let record = drive!(self, self.engine.poll_record(&entry));
@@ -138,7 +139,7 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         if value.position >= value.bytes || buffer.is_empty() {
             return Ok(0);
         }
-        let (entry, from, bytes) = match &value.head {
+        let (entry, from, bytes) = match value.head.as_ref().filter(|_| CHUNKS) {
             None => (value.entry, value.position as u32, value.bytes as u32),
             Some(head) => {
                 let index = (value.position / u64::from(head.chunk_bytes)) as u32;
@@ -156,7 +157,7 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         let piece = buffer.len().min((bytes - from) as usize);
         self.engine.copy_value(&record, from, &mut buffer[..piece]);
         value.position += piece as u64;
-        if let Some(head) = &value.head {
+        if let Some(head) = value.head.as_ref().filter(|_| CHUNKS) {
             value.digest = self.engine.value_digest(value.digest, &buffer[..piece]);
             if value.position == value.bytes && value.digest != head.digest {
                 return Err(self.damaged(&value.entry));

@@ -7,6 +7,7 @@ use crate::device::AsyncBlockDevice;
 use crate::engine::{StreamIn, StreamSource};
 use crate::error::Error;
 use crate::merge::MergeNeed;
+use crate::parts::CHUNKS;
 use crate::types::{EntryKind, Seq};
 
 /// A chunked value that is being written. Whatever ends the call before its head is there, an error or a dropped future,
@@ -42,7 +43,7 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
     /// # Errors
     /// `KeySize`, `ValueTooLarge`, `Full`, `KeydirFull`, `Poisoned`, `ReadOnly`, `PoolExhausted`; nothing changed.
     pub async fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<D::Error>> {
-        if value.len() > self.engine.single_value_max(key) {
+        if CHUNKS && value.len() > self.engine.single_value_max(key) {
             return self.put_chunked(key, value).await;
         }
         drive!(self, self.engine.poll_put(key, value));

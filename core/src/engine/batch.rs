@@ -5,6 +5,8 @@
 
 use core::task::Poll;
 
+use heapless::Vec;
+
 use super::core_state::Engine;
 use super::ready;
 use crate::canary::Canary;
@@ -13,10 +15,12 @@ use crate::format::bytes::{put, u16_at, u32_at};
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupEnd, GroupKind};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordKind, RecordShape};
 use crate::log::NewRecord;
-use crate::types::{EntryKind, FrameId, Seq};
+use crate::types::{EntryKind, FrameId, LogAddress, Seq};
 
 const LINK_BYTES: u32 = 4;
 const ITEM_BYTES: u32 = 8;
+/// Replaced records that a batch tells apart.
+const REPLACED_MAX: usize = 64;
 
 /// The batch that is being put together.
 #[derive(Debug, Default)]
@@ -28,10 +32,17 @@ pub(crate) struct Staged {
     new_keys: u32,
     /// Bytes that the records will take in the log, aligned.
     log_bytes: u32,
-    /// What keeping its puts will cost.
+    /// What keeping its records will cost.
     cost: u64,
-    /// What it replaces costs now.
+    /// What it replaces costs now, each record once: exact as long as all of them are in `known`.
     freed: u64,
+    /// What each record costs beyond what it replaces. A key that comes twice replaces the same record twice, so nothing
+    /// that shrinks pays for anything else here: never less than the batch takes.
+    growth: u64,
+    /// Where the replaced records lie.
+    known: Vec<LogAddress, REPLACED_MAX>,
+    /// There are more of them.
+    overflowed: bool,
     /// Records that replace another one.
     replaced: u32,
 }
@@ -87,18 +98,30 @@ impl Engine<'_> {
         self.staged.records += 1;
         self.staged.new_keys = new_keys;
         self.staged.log_bytes = log_bytes;
-        self.staged.cost += self.record_cost(record.record_bytes());
-        if let Some(old) = old {
-            self.staged.replaced += 1;
-            if !self.is_kept(&old) {
-                self.staged.freed += self.entry_cost(&old);
-            }
+        let cost = self.record_cost(record.record_bytes());
+        let dies = old.filter(|old| !self.is_kept(old));
+        let freed = dies.map_or(0, |old| self.entry_cost(&old));
+        self.staged.replaced += u32::from(old.is_some());
+        self.staged.cost += cost;
+        self.staged.growth += cost.saturating_sub(freed);
+        if let Some(old) = dies
+            && !self.staged.known.contains(&old.location.address)
+        {
+            self.staged.freed += freed;
+            self.staged.overflowed |= self.staged.known.push(old.location.address).is_err();
         }
         Ok(Poll::Ready(()))
     }
 
+    /// What the batch will take beyond what there is now, at most.
+    fn staged_growth(&self) -> u64 {
+        let staged = &self.staged;
+        let exact = staged.cost.saturating_sub(staged.freed);
+        if staged.overflowed { staged.growth } else { exact.min(staged.growth) }
+    }
+
     /// Most bytes of `records` records in one batch: what an empty segment has room for beside their hints.
-    fn batch_room(&self, records: u32) -> u32 {
+    pub(super) fn batch_room(&self, records: u32) -> u32 {
         let layout = &self.port.layout;
         let empty = self.data_limit() - layout.data_start - layout.align;
         empty
@@ -150,7 +173,7 @@ impl Engine<'_> {
         if self.staged.records == 0 {
             return Ok(Poll::Ready(self.published_seq));
         }
-        let more = self.staged.cost.saturating_sub(self.staged.freed);
+        let more = self.staged_growth();
         if self.snapshots.distinct() > 0 {
             self.ensure_version_room(self.staged.replaced)?;
         }

@@ -97,6 +97,11 @@ impl Inspection {
         Self { source: Source::Device, ..Self::default() }
     }
 
+    /// Whether it is that of a check: one walk serves checks and scrubs, which do not go on side by side.
+    pub(crate) fn is_check(&self) -> bool {
+        self.source == Source::Pool
+    }
+
     fn leave(&mut self) {
         let (index, source, summary) = (self.index + 1, self.source, self.summary);
         *self = Self { index, source, summary, ..Self::default() };
@@ -111,7 +116,7 @@ impl Inspection {
 impl Engine<'_> {
     /// Begins a check. Everything must be on the device: sync first.
     pub fn begin_check(&mut self) {
-        self.check = Inspection::default();
+        self.scrub.state = Inspection::default();
     }
 
     /// The next damaged place, or the summary.
@@ -120,16 +125,21 @@ impl Engine<'_> {
     /// `Device`, `PoolExhausted`.
     pub fn poll_check(&mut self) -> Result<Poll<CheckStep>, Error> {
         loop {
-            let mut state = core::mem::take(&mut self.check);
+            let mut state = core::mem::take(&mut self.scrub.state);
+            if !state.is_check() {
+                // Scrub steps came between: they have this walk now.
+                state = Inspection::default();
+            }
             let step = self.poll_inspect(&mut state);
-            self.check = state;
+            self.scrub.state = state;
+            let summary = &mut self.scrub.state.summary;
             match ready!(step?) {
                 Inspected::Bytes(_) => {}
                 Inspected::Damage(place) => {
-                    self.check.summary.damages += 1;
+                    summary.damages += 1;
                     return Ok(Poll::Ready(CheckStep::Damage(place)));
                 }
-                Inspected::Over => return Ok(Poll::Ready(CheckStep::Done(self.check.summary))),
+                Inspected::Over => return Ok(Poll::Ready(CheckStep::Done(*summary))),
             }
         }
     }

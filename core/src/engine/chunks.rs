@@ -17,6 +17,7 @@ use crate::format::group::GroupKind;
 use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordKind, RecordShape};
 use crate::keydir::Entry;
 use crate::log::NewRecord;
+use crate::parts::CHUNKS;
 use crate::types::{EntryKind, Fingerprint, FrameId, SegmentId, Seq};
 
 /// Bytes of a head's value.
@@ -53,7 +54,9 @@ impl ChunkHead {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Decodes the value of a head record; `None` where it is none.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let head = Self {
             value_id: u64_at(bytes, 0),
             bytes: u64_at(bytes, 8),
@@ -90,7 +93,7 @@ pub(crate) enum Doomed {
     Chunks { value_id: u64, next: u32, count: u32 },
 }
 
-fn chunk_key(value_id: u64, index: u32) -> [u8; CHUNK_KEY_BYTES] {
+pub(super) fn chunk_key(value_id: u64, index: u32) -> [u8; CHUNK_KEY_BYTES] {
     let mut key = [0; CHUNK_KEY_BYTES];
     put(&mut key, 0, &value_id.to_le_bytes());
     put(&mut key, 8, &index.to_le_bytes());
@@ -115,6 +118,9 @@ impl Engine<'_> {
         source: StreamSource,
     ) -> Result<Poll<StreamIn>, Error> {
         self.check_key(key)?;
+        if !CHUNKS {
+            return Err(Error::ValueTooLarge { bytes, max: self.single_value_max(key) as u64 });
+        }
         // The value's id is a sequence number: this session's numbering must be durable before one is given out.
         ready!(self.poll_writable()?);
         let overhead = RECORD_HEADER_BYTES + EXPLICIT_SEQ_BYTES + CHUNK_KEY_BYTES as u32;
@@ -268,6 +274,9 @@ impl Engine<'_> {
     /// # Errors
     /// `Corrupted` where it is none.
     pub fn chunk_head(&self, entry: &Entry, record: &Record) -> Result<ChunkHead, Error> {
+        if !CHUNKS {
+            return Err(Error::LeftOut { feature: "chunks" });
+        }
         let mut bytes = [0; CHUNK_HEAD_BYTES];
         let fits = record.value_bytes() as usize == CHUNK_HEAD_BYTES;
         if fits {
@@ -282,6 +291,9 @@ impl Engine<'_> {
     /// # Errors
     /// `Corrupted` (at the head's place) where the chunk is not there.
     pub fn chunk_entry(&self, of: &Entry, head: &ChunkHead, index: u32) -> Result<Entry, Error> {
+        if !CHUNKS {
+            return Err(Error::LeftOut { feature: "chunks" });
+        }
         let entry = self.keydir.get(&self.chunk_fingerprint(head.value_id, index));
         let entry = entry.filter(|entry| entry.kind == EntryKind::Chunk);
         entry.ok_or_else(|| self.damaged(&of.location, Damage::Chunk))
@@ -295,11 +307,16 @@ impl Engine<'_> {
 
     /// A head is dead: its chunks are, too.
     pub(crate) fn doom_head(&mut self, head: Entry) {
-        let _ = self.doomed.push_back(Doomed::Head(head));
+        if CHUNKS {
+            let _ = self.doomed.push_back(Doomed::Head(head));
+        }
     }
 
     /// Forgets some dead chunks; ready once there is a place for one more value whose chunks die.
     pub(crate) fn poll_doomed(&mut self) -> Result<Poll<()>, Error> {
+        if !CHUNKS {
+            return Ok(Poll::Ready(()));
+        }
         let _ = self.poll_first_doomed()?;
         // Each turn takes a step with the value in front.
         while self.doomed.is_full() {
@@ -310,6 +327,9 @@ impl Engine<'_> {
 
     /// Ready once no dead head lies in a segment that is about to be given back.
     pub(crate) fn poll_doomed_from(&mut self, segment: SegmentId) -> Result<Poll<()>, Error> {
+        if !CHUNKS {
+            return Ok(Poll::Ready(()));
+        }
         let layout = self.port.layout;
         let lies_there = |doomed: &Doomed| match doomed {
             Doomed::Head(entry) => layout.segment_of(entry.location.address) == segment,
@@ -323,7 +343,8 @@ impl Engine<'_> {
     }
 
     pub(crate) fn poll_first_doomed(&mut self) -> Result<Poll<()>, Error> {
-        let Some(&doomed) = self.doomed.front() else { return Ok(Poll::Ready(())) };
+        let first = self.doomed.front().filter(|_| CHUNKS);
+        let Some(&doomed) = first else { return Ok(Poll::Ready(())) };
         match doomed {
             Doomed::Head(entry) => match self.poll_record(&entry) {
                 Ok(Poll::Pending) => return Ok(Poll::Pending),

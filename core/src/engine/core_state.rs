@@ -10,7 +10,7 @@ use super::chunks::Doomed;
 use super::read::Reading;
 use super::{Port, PortLimits, ready};
 use crate::canary::Cage;
-use crate::config::{Access, Config, OnDamage, Pacing, SnapshotPressure};
+use crate::config::{Access, Config, Hints, OnDamage, Pacing, SnapshotPressure};
 use crate::device::{Caps, Geometry};
 use crate::error::Error;
 use crate::format::checksum::Checksums;
@@ -23,12 +23,15 @@ use crate::keydir::{Growth, Keydir};
 use crate::log::{FailedLog, Head, HintBuffer, RecordCost, Resumption, Segments, Turn};
 use crate::memory::Memory;
 use crate::merge::{Limits, Merger};
+use crate::parts;
 use crate::pool::Pool;
 use crate::snapshot::{SnapshotSet, Versions};
 use crate::types::{Boot, SegmentId, Seq};
 
 /// Most dirty frames: what the device queue can carry.
 const DIRTY_MAX: u32 = 256;
+/// Values whose chunks are dead and not forgotten yet.
+const DOOMED_MAX: usize = if parts::CHUNKS { 8 } else { 1 };
 /// Pages of a group of single puts, and of a write.
 const RUN_PAGES: u32 = 16;
 
@@ -93,9 +96,8 @@ pub struct Engine<'m> {
     pub(crate) staged: Staged,
     /// The close group was appended.
     pub(crate) closed: bool,
-    pub(crate) doomed: Deque<Doomed, 8>,
+    pub(crate) doomed: Deque<Doomed, DOOMED_MAX>,
     pub(crate) recovery: crate::recover::Recovery,
-    pub(crate) check: super::Inspection,
     pub(crate) scrub: super::Scrub,
     pub(crate) damages: super::Damages,
     pub(crate) on_damage: OnDamage,
@@ -123,6 +125,7 @@ impl<'m> Engine<'m> {
         let (config, geometry, block) = (setup.config, &setup.geometry, setup.block);
         let layout = Layout::new(block, config.page_bytes)?;
         Self::check_geometry(setup, &layout)?;
+        Self::check_parts(config)?;
         let record_pages = layout.record_bytes_max / layout.page_bytes() + 2;
         // Two groups of the largest record: one on its way to the device, one being filled.
         let dirty_max = (config.frames / 4).min(DIRTY_MAX).max(2 * record_pages + 2);
@@ -245,11 +248,24 @@ impl<'m> Engine<'m> {
             closed: false,
             doomed: Deque::new(),
             recovery: crate::recover::Recovery::default(),
-            check: super::Inspection::default(),
             scrub: super::Scrub::default(),
             damages: super::Damages::default(),
             on_damage: config.damage,
         })
+    }
+
+    /// Fails where the configuration asks for a part that this build lacks.
+    fn check_parts(config: &Config) -> Result<(), Error> {
+        let salvages = config.access == Access::Salvage || config.damage == OnDamage::Degrade;
+        for (wanted, has, feature) in [
+            (salvages, parts::SALVAGE, "salvage"),
+            (config.hints == Hints::Write, parts::HINTS, "hints"),
+        ] {
+            if wanted && !has {
+                return Err(Error::LeftOut { feature });
+            }
+        }
+        Ok(())
     }
 
     fn check_geometry(setup: &Setup<'_>, layout: &Layout) -> Result<(), Error> {

@@ -12,10 +12,11 @@ use heapless::Vec;
 use super::core_state::{Engine, Health};
 use crate::error::{Corruption, Error};
 use crate::keydir::Entry;
+use crate::parts::SALVAGE;
 use crate::types::Seq;
 
 /// Damaged places that are remembered.
-const PLACES_MAX: usize = 8;
+const PLACES_MAX: usize = if SALVAGE { 8 } else { 1 };
 
 /// A damaged place.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +74,7 @@ impl Engine<'_> {
     /// Fails where the newest record of a key may be lost; `entry` is what the keydir has of it.
     pub(crate) fn check_certain(&self, entry: Option<&Entry>) -> Result<(), Error> {
         // Recovery itself asks for what there is.
-        if self.damages.count == 0 || self.health == Health::Opening {
+        if !SALVAGE || self.damages.count == 0 || self.health == Health::Opening {
             return Ok(());
         }
         let seq = entry.map_or(Seq(0), |entry| entry.seq);

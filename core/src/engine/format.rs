@@ -3,9 +3,9 @@
 use core::task::Poll;
 
 use super::core_state::{Engine, Health};
-use super::{Gather, OpKind, Purpose, ready};
+use super::{Gather, Purpose, ready};
 use crate::config::Access;
-use crate::device::{DeviceErrorKind, Durability};
+use crate::device::DeviceErrorKind;
 use crate::error::{Corruption, Damage, Error};
 use crate::format::bytes::round_up;
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupEnd, GroupKind};
@@ -37,11 +37,8 @@ impl Engine<'_> {
         self.port.pool.forget(page);
         let address = layout.log_address(segment, Offset(0));
         if self.port.caps.needs_erase {
-            let bytes = u64::from(layout.segment_bytes);
-            self.port.push(
-                OpKind::Erase { address: layout.device_address(address), bytes },
-                Purpose::Erase,
-            );
+            let address = layout.device_address(address);
+            self.port.push(address, layout.segment_bytes, Purpose::Erase);
         } else if let Some(blank) = self.port.pool.take() {
             self.port.pool.frame_mut(blank).fill(0);
             self.port.push_slot(address, blank, layout.header_slot, Purpose::Header(blank));
@@ -75,7 +72,8 @@ impl Engine<'_> {
             return Ok(Poll::Pending);
         }
         if self.port.caps.needs_erase {
-            self.port.push(OpKind::Erase { address: 0, bytes: block.data_offset }, Purpose::Erase);
+            let bytes = 2 * block.stride;
+            self.port.push(0, bytes, Purpose::Erase);
         }
         for copy in 0..2 {
             let frame = self.port.pool.take().expect("available() was asked before");
@@ -83,14 +81,8 @@ impl Engine<'_> {
             let slot = &mut self.port.pool.frame_mut(frame)[..bytes as usize];
             slot.fill(0);
             slot[..SUPERBLOCK_BYTES].copy_from_slice(&block.encode(&self.sums, copy));
-            let mut frames = heapless::Vec::new();
-            assert!(frames.push(frame).is_ok(), "one frame fits");
             let address = u64::from(copy) * u64::from(block.stride);
-            let gather = Gather { frames, start: 0, bytes };
-            self.port.push(
-                OpKind::Write { address, gather, durability: Durability::Buffered },
-                Purpose::Header(frame),
-            );
+            self.port.push(address, bytes, Purpose::Header(frame));
         }
         self.push_flush();
         Ok(Poll::Ready(()))
@@ -145,11 +137,12 @@ impl Engine<'_> {
 
     /// Whether this session shows what it can and passes over the rest.
     pub(crate) fn is_salvage(&self) -> bool {
-        self.access == Access::Salvage
+        crate::parts::SALVAGE && self.access == Access::Salvage
     }
 
     /// Whether this session never writes.
-    pub(crate) fn is_read_only(&self) -> bool {
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
         self.access != Access::ReadWrite
     }
 

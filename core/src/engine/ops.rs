@@ -4,10 +4,11 @@
 use heapless::Vec;
 
 use crate::device::Durability;
+use crate::parts::sized;
 use crate::types::FrameId;
 
 /// Most frames that one write gathers.
-pub(super) const WRITE_FRAMES_MAX: usize = 16;
+pub(super) const WRITE_FRAMES_MAX: usize = sized(8, 16);
 
 /// Names one operation; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

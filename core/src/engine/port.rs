@@ -12,11 +12,12 @@ use super::ops::{DeviceOp, Gather, OpId, OpKind};
 use crate::device::{Caps, DeviceErrorKind, Durability};
 use crate::error::Error;
 use crate::format::layout::Layout;
+use crate::parts::sized;
 use crate::pool::Pool;
 use crate::types::{FrameId, LogAddress, Offset, PageId, SegmentId, Seq};
 
 /// Most operations that are queued or unfinished at once.
-const QUEUE_MAX: usize = 40;
+const QUEUE_MAX: usize = sized(16, 40);
 /// Times that a read which failed for a passing reason is tried.
 const READ_TRIES: u8 = 3;
 
@@ -29,6 +30,8 @@ pub(crate) enum Purpose {
         end: Offset,
         /// Newest sequence that is whole once they are.
         seq: Seq,
+        /// Whether they are durable then.
+        durability: Durability,
     },
     /// A segment header, from a frame of its own.
     Header(FrameId),
@@ -50,9 +53,9 @@ pub(crate) enum Purpose {
     /// Erases a free segment ahead of need.
     EraseAhead(SegmentId),
     /// Makes the device larger.
-    Grow(u64),
+    Grow,
     /// Makes the device smaller.
-    Shrink(u64),
+    Shrink,
 }
 
 /// Whether the predecessor's mark of the open segment is on its way.
@@ -71,17 +74,21 @@ enum Progress {
     Done(Result<(), DeviceErrorKind>),
 }
 
+/// A queued operation. A write names no frames: those of a slot are one, and those of groups are found by their pages,
+/// which are dirty until it took effect.
 #[derive(Debug)]
 struct Pending {
     id: OpId,
-    kind: OpKind,
+    /// Where, and how many bytes; for a change of the capacity the new one.
+    address: u64,
+    bytes: u32,
     purpose: Purpose,
     progress: Progress,
 }
 
 impl Pending {
     const fn is_write(&self) -> bool {
-        matches!(self.kind, OpKind::Write { .. })
+        matches!(self.purpose, Purpose::Log { .. } | Purpose::Header(_) | Purpose::Copy(_))
     }
 }
 
@@ -174,10 +181,49 @@ impl<'m> Port<'m> {
         OpId(self.next_id)
     }
 
-    pub(crate) fn push(&mut self, kind: OpKind, purpose: Purpose) {
+    /// Queues an operation on `bytes` bytes at a device address; for a change of the capacity that is the address.
+    #[inline(never)]
+    pub(crate) fn push(&mut self, address: u64, bytes: u32, purpose: Purpose) {
         let id = self.id();
-        let full = self.ops.push_back(Pending { id, kind, purpose, progress: Progress::Queued });
+        let progress = Progress::Queued;
+        let full = self.ops.push_back(Pending { id, address, bytes, purpose, progress });
         assert!(full.is_ok(), "room() was asked before");
+    }
+
+    /// What a driver does for a queued operation.
+    fn kind_of(&self, pending: &Pending) -> OpKind {
+        let Pending { address, bytes, .. } = *pending;
+        match pending.purpose {
+            Purpose::Log { durability, .. } => {
+                OpKind::Write { address, gather: self.gather(address, bytes), durability }
+            }
+            Purpose::Header(frame) | Purpose::Copy(frame) => {
+                let mut frames = heapless::Vec::new();
+                assert!(frames.push(frame).is_ok(), "one frame fits");
+                let gather = Gather { frames, start: 0, bytes };
+                OpKind::Write { address, gather, durability: Durability::Buffered }
+            }
+            Purpose::Flush { .. } => OpKind::Flush,
+            Purpose::Erase | Purpose::EraseAhead(_) => {
+                OpKind::Erase { address, bytes: u64::from(bytes) }
+            }
+            Purpose::Grow => OpKind::Grow { capacity: address },
+            Purpose::Shrink => OpKind::Shrink { capacity: address },
+        }
+    }
+
+    /// The frames of `bytes` bytes of groups.
+    fn gather(&self, address: u64, bytes: u32) -> Gather {
+        let at = LogAddress(address - self.layout.data_offset);
+        let (first, start) =
+            (self.layout.page_of(at), self.layout.in_page(self.layout.offset_of(at)));
+        let mut frames = heapless::Vec::new();
+        for index in 0..(start + bytes).div_ceil(self.layout.page_bytes()) {
+            let frame = self.pool.peek(PageId(first.0 + u64::from(index)));
+            let frame = frame.expect("pages that are being written are in the pool");
+            assert!(frames.push(frame).is_ok(), "a write has at most its frames");
+        }
+        Gather { frames, start, bytes }
     }
 
     /// Queues the write of one frame's first `bytes` to a slot of a segment.
@@ -188,11 +234,8 @@ impl<'m> Port<'m> {
         bytes: u32,
         purpose: Purpose,
     ) {
-        let mut frames = heapless::Vec::new();
-        assert!(frames.push(frame).is_ok(), "one frame fits");
-        let gather = Gather { frames, start: 0, bytes };
-        let address = self.layout.device_address(address);
-        self.push(OpKind::Write { address, gather, durability: Durability::Buffered }, purpose);
+        assert!(matches!(purpose, Purpose::Header(of) | Purpose::Copy(of) if of == frame));
+        self.push(self.layout.device_address(address), bytes, purpose);
     }
 
     /// The next operation that may start now.
@@ -222,18 +265,53 @@ impl<'m> Port<'m> {
             return None;
         }
         let mut all_before_done = true;
-        for pending in &mut self.ops {
+        let mut next = None;
+        for (index, pending) in self.ops.iter_mut().enumerate() {
             let done = matches!(pending.progress, Progress::Done(_));
             if pending.progress == Progress::Queued && (all_before_done || pending.is_write()) {
                 pending.progress = Progress::InFlight;
-                return Some(DeviceOp { id: pending.id, kind: pending.kind.clone() });
+                next = Some(index);
+                break;
             }
             if !pending.is_write() && !done {
                 return None;
             }
             all_before_done &= done;
         }
-        None
+        let pending = self.ops.get(next?)?;
+        Some(DeviceOp { id: pending.id, kind: self.kind_of(pending) })
+    }
+
+    /// Whether [`next_op`](Self::next_op) has one.
+    pub(crate) fn can_start(&self) -> bool {
+        if self.read.as_ref().is_some_and(|read| read.progress == Progress::Queued) {
+            return true;
+        }
+        if self.halted {
+            return false;
+        }
+        let mut all_before_done = true;
+        for pending in &self.ops {
+            if pending.progress == Progress::Queued && (all_before_done || pending.is_write()) {
+                return true;
+            }
+            let done = matches!(pending.progress, Progress::Done(_));
+            if !pending.is_write() && !done {
+                return false;
+            }
+            all_before_done &= done;
+        }
+        false
+    }
+
+    /// Whether a flush or a durable write in the queue, which will be executed, covers a sequence.
+    pub(crate) fn covers(&self, target: Seq) -> bool {
+        !self.halted
+            && self.ops.iter().any(|pending| match pending.purpose {
+                Purpose::Flush { seq, .. }
+                | Purpose::Log { seq, durability: Durability::Durable, .. } => seq >= target,
+                _ => false,
+            })
     }
 
     /// Takes the result of an operation.
@@ -262,11 +340,11 @@ impl<'m> Port<'m> {
         }
     }
 
-    /// The oldest operation, if it is done: its purpose, its frames and its result.
-    pub(crate) fn retire(&mut self) -> Option<(Purpose, OpKind, Result<(), DeviceErrorKind>)> {
+    /// The oldest operation, if it is done: its purpose, its address (or capacity) and its result.
+    pub(crate) fn retire(&mut self) -> Option<(Purpose, u64, Result<(), DeviceErrorKind>)> {
         let Progress::Done(result) = self.ops.front()?.progress else { return None };
         let pending = self.ops.pop_front()?;
-        Some((pending.purpose, pending.kind, result))
+        Some((pending.purpose, pending.address, result))
     }
 
     /// Whether an operation is with the device now.

@@ -10,6 +10,7 @@ use crate::format::parser::Bounds;
 use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordKind};
 use crate::keydir::{Entry, FingerprintHasher};
 use crate::log::NewRecord;
+use crate::parts::CHUNKS;
 use crate::recover::ScanContext;
 use crate::types::EntryKind;
 
@@ -99,10 +100,10 @@ impl Engine<'_> {
 
     /// Appends a record of a user and publishes it.
     pub(crate) fn poll_entry(&mut self, record: &NewRecord<'_>) -> Result<Poll<()>, Error> {
-        if !self.doomed.is_empty() {
+        if CHUNKS && !self.doomed.is_empty() {
             ready!(self.poll_doomed()?);
         }
-        let fingerprint = if record.kind == RecordKind::Chunk {
+        let fingerprint = if CHUNKS && record.kind == RecordKind::Chunk {
             let mut hasher = self.hasher_for(record.kind);
             hasher.write(record.key);
             hasher.finish()
@@ -113,10 +114,12 @@ impl Engine<'_> {
         self.keydir.ensure_room(&fingerprint)?;
         self.pay_for_releases();
         let old = self.keydir.get(&fingerprint);
-        if old.as_ref().is_some_and(|old| self.is_kept(old)) {
+        let is_kept = old.as_ref().is_some_and(|old| self.is_kept(old));
+        if is_kept {
             self.ensure_version_room(1)?;
         }
-        if record.kind != RecordKind::Tombstone {
+        // A delete that leaves what it deletes to a snapshot takes room like any other write.
+        if record.kind != RecordKind::Tombstone || is_kept {
             ready!(self.poll_admission(self.record_cost(record.record_bytes()), old.as_ref())?);
         }
         ready!(self.make_room(record.record_bytes())?);
@@ -137,7 +140,7 @@ impl Engine<'_> {
 
     /// Ready where there is room for `bytes` more to be kept, once `old` is dead; grows the device where it can. Merges
     /// always find a victim as long as nothing passes here that is more: see `merge/victim.rs`. Deletes need not ask: a
-    /// tombstone is not longer than what it replaces.
+    /// tombstone is not longer than what it replaces, unless a snapshot keeps that.
     ///
     /// # Errors
     /// `Full`.

@@ -37,7 +37,7 @@ pub enum Pass {
 /// The scrub of a session.
 #[derive(Debug)]
 pub(crate) struct Scrub {
-    state: Inspection,
+    pub(super) state: Inspection,
     pub(crate) bytes: u64,
     pub(crate) passes: u64,
     pub(crate) damages: u64,
@@ -63,6 +63,10 @@ impl Engine<'_> {
         // Each turn reads a page, takes a record of one, or moves on to another segment.
         loop {
             let mut state = core::mem::take(&mut self.scrub.state);
+            if state.is_check() {
+                // A check came between: the pass begins anew.
+                state = Inspection::of_device();
+            }
             let step = self.poll_inspect(&mut state);
             self.scrub.state = state;
             match ready!(step?) {

@@ -12,6 +12,7 @@ use super::read::Record;
 use crate::config::SnapshotPressure;
 use crate::error::Error;
 use crate::keydir::Entry;
+use crate::parts::{CHUNKS, SNAPSHOTS};
 use crate::snapshot::{SnapshotGone, SnapshotId, Superseded, Version, Versions};
 use crate::types::{EntryKind, Fingerprint, FrameId, Seq};
 
@@ -29,6 +30,9 @@ impl Engine<'_> {
         let full = |full: crate::snapshot::SnapshotsFull| Error::SnapshotsFull {
             capacity: u32::from(full.capacity),
         };
+        if !SNAPSHOTS {
+            return Err(Error::LeftOut { feature: "snapshots" });
+        }
         self.snapshots.acquire(self.published_seq).map_err(full)
     }
 
@@ -61,7 +65,7 @@ impl Engine<'_> {
         self.entry_at(&fingerprint, self.keydir.get(&fingerprint), seq)
     }
 
-    fn entry_at(
+    pub(super) fn entry_at(
         &self,
         fingerprint: &Fingerprint,
         newest: Option<Entry>,
@@ -207,11 +211,18 @@ impl Engine<'_> {
 
     /// Whether a snapshot needs this entry once something newer has replaced it.
     pub(crate) fn is_kept(&self, old: &Entry) -> bool {
-        Versions::is_kept(&self.snapshots, old, self.next_seq)
+        SNAPSHOTS && Versions::is_kept(&self.snapshots, old, self.next_seq)
     }
 
     /// A record was replaced by one of this sequence: it is kept for a snapshot, or dead.
     pub(crate) fn supersede(&mut self, fingerprint: &Fingerprint, old: &Entry, by: Seq) {
+        if !SNAPSHOTS {
+            self.bury(old);
+            if old.kind == EntryKind::ChunkHead {
+                self.doom_head(*old);
+            }
+            return;
+        }
         match self.versions.insert(&self.snapshots, fingerprint, old, by) {
             Ok(Superseded::Kept) => {
                 self.chunked_versions += u32::from(old.kind == EntryKind::ChunkHead);
@@ -228,6 +239,9 @@ impl Engine<'_> {
 
     /// Gives back versions that nobody needs any more: looks at up to `budget` of them.
     fn step_versions(&mut self, budget: u32) -> u32 {
+        if !SNAPSHOTS {
+            return 0;
+        }
         // Their chunks wait in a short queue; one place is for what the caller replaces.
         let room = (self.doomed.capacity() - self.doomed.len()).saturating_sub(1) as u32;
         let budget = if self.chunked_versions > 0 { budget.min(room) } else { budget };
@@ -235,7 +249,7 @@ impl Engine<'_> {
         let (doomed, chunked) = (&mut self.doomed, &mut self.chunked_versions);
         self.versions.step(&self.snapshots, budget, |Version { entry, .. }| {
             segments.subtract_live(layout.segment_of(entry.location.address), entry);
-            if entry.kind == EntryKind::ChunkHead {
+            if CHUNKS && entry.kind == EntryKind::ChunkHead {
                 *chunked -= 1;
                 let _ = doomed.push_back(super::chunks::Doomed::Head(*entry));
             }
@@ -244,7 +258,7 @@ impl Engine<'_> {
 
     /// What a put does for released snapshots.
     pub(crate) fn pay_for_releases(&mut self) {
-        if self.versions.waiting() > 0 {
+        if SNAPSHOTS && self.versions.waiting() > 0 {
             self.step_versions(STEP_OF_PUT);
         }
     }

@@ -14,7 +14,13 @@ use crate::types::Fingerprint;
 #[inline]
 #[must_use]
 pub fn fingerprint(secret: &[u8; 16], key: &[u8]) -> Fingerprint {
-    from_hash(SipHasher13::new_with_key(secret).hash(key))
+    if cfg!(target_pointer_width = "64") {
+        return from_hash(SipHasher13::new_with_key(secret).hash(key));
+    }
+    // The same by the functions that there are anyway: small machines have no room for it twice.
+    let mut hasher = FingerprintHasher::new(secret);
+    hasher.write(key);
+    hasher.finish()
 }
 
 /// The fingerprint of a key that arrives in pieces: where it is cut does not matter.
@@ -29,11 +35,13 @@ impl FingerprintHasher {
     }
 
     /// Takes the next bytes of the key.
+    #[inline(never)]
     pub fn write(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
     }
 
     /// The fingerprint of all bytes so far.
+    #[inline(never)]
     #[must_use]
     pub fn finish(&self) -> Fingerprint {
         from_hash(self.0.finish128())

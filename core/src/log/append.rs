@@ -5,7 +5,7 @@ use core::task::Poll;
 use super::head::OpenGroup;
 use crate::canary::Canary;
 use crate::device::Durability;
-use crate::engine::{Engine, Gather, OpKind, Purpose, ready};
+use crate::engine::{Engine, Gather, Purpose, ready};
 use crate::error::Error;
 use crate::format::bytes::round_up;
 use crate::format::footer::HintGroup;
@@ -16,6 +16,7 @@ use crate::format::group::{
 use crate::format::hint::HINT_BYTES;
 use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
 use crate::keydir::Entry;
+use crate::parts::SNAPSHOTS;
 use crate::types::{EntryKind, Fingerprint, FrameId, Location, LogAddress, Offset, Seq};
 
 /// A record to append.
@@ -50,6 +51,7 @@ impl Engine<'_> {
         ready!(self.poll_writable()?);
         let around = GROUP_HEADER_BYTES + GROUP_TRAILER_BYTES + self.port.layout.commit_unit;
         ready!(self.poll_pay(bytes + records * HINT_BYTES as u32 + around)?);
+        self.grow_ahead();
         self.poll_place_group(bytes, records, group_max)
     }
 
@@ -146,7 +148,7 @@ impl Engine<'_> {
                 entry
             }
             None => {
-                let version = self.versions.find_at(fingerprint, old);
+                let version = self.versions.find_at(fingerprint, old).filter(|_| SNAPSHOTS);
                 let Some(version) = version else { return };
                 self.versions.relocate(fingerprint, old, new);
                 version.entry
@@ -286,20 +288,10 @@ impl Engine<'_> {
         let frames_max = Gather::FRAMES_MAX as u32;
         let most = self.port.write_bytes_max.min(frames_max * layout.page_bytes() - start);
         let bytes = (end - from).min(most);
-        let mut frames = heapless::Vec::new();
-        let mut page = from - start;
-        while page < from + bytes {
-            let pushed = frames.push(self.dirty_frame(page));
-            assert!(pushed.is_ok(), "a write has at most its frames");
-            page += layout.page_bytes();
-        }
         let address = layout.device_address(layout.log_address(self.head.segment, Offset(from)));
         let seq = if from + bytes == self.head.position { self.published_seq } else { Seq(0) };
-        let purpose = Purpose::Log { end: Offset(from + bytes), seq };
-        self.port.push(
-            OpKind::Write { address, gather: Gather { frames, start, bytes }, durability },
-            purpose,
-        );
+        let purpose = Purpose::Log { end: Offset(from + bytes), seq, durability };
+        self.port.push(address, bytes, purpose);
         self.head.issued = from + bytes;
     }
 }

@@ -9,7 +9,7 @@ use core::task::Poll;
 use super::rehome::FailedLog;
 use crate::canary::Canary;
 use crate::device::{DeviceErrorKind, Durability};
-use crate::engine::{DeviceOp, Engine, Gather, Health, MarkState, OpId, OpKind, Purpose, ready};
+use crate::engine::{DeviceOp, Engine, Gather, Health, MarkState, OpId, Purpose, ready};
 use crate::error::Error;
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupEnd, GroupKind};
 use crate::log::Resumption;
@@ -40,14 +40,14 @@ impl Engine<'_> {
     }
 
     fn retire_all(&mut self) {
-        while let Some((purpose, kind, result)) = self.port.retire() {
-            self.retire(&purpose, &kind, result);
+        while let Some((purpose, address, result)) = self.port.retire() {
+            self.retire(&purpose, address, result);
         }
     }
 
-    fn retire(&mut self, purpose: &Purpose, kind: &OpKind, result: Result<(), DeviceErrorKind>) {
+    fn retire(&mut self, purpose: &Purpose, address: u64, result: Result<(), DeviceErrorKind>) {
         match *purpose {
-            Purpose::Log { end, seq } => self.retire_log(end, seq, kind, result),
+            Purpose::Log { end, seq, durability } => self.retire_log(end, seq, durability, result),
             Purpose::Header(frame) => {
                 self.port.pool.release(frame);
                 if let Err(error) = result {
@@ -93,18 +93,18 @@ impl Engine<'_> {
                     self.fail(FailedLog::Header, error);
                 }
             }
-            Purpose::Shrink(capacity) => {
+            Purpose::Shrink => {
                 // The log knows of fewer segments already; what could not be given back is taken up again by growing.
                 self.shrinking = false;
                 if result.is_ok() {
-                    self.capacity = capacity;
+                    self.capacity = address;
                 }
             }
-            Purpose::Grow(capacity) => {
+            Purpose::Grow => {
                 self.growing = false;
                 if result.is_ok() {
-                    self.capacity = capacity;
-                    let count = self.port.layout.segments_in(capacity).max(self.segments.count());
+                    self.capacity = address;
+                    let count = self.port.layout.segments_in(address).max(self.segments.count());
                     self.segments.set_count(count);
                 } else {
                     self.growth_stopped = true;
@@ -117,7 +117,7 @@ impl Engine<'_> {
         &mut self,
         end: Offset,
         seq: Seq,
-        kind: &OpKind,
+        durability: Durability,
         result: Result<(), DeviceErrorKind>,
     ) {
         if self.failed.is_some() {
@@ -139,7 +139,7 @@ impl Engine<'_> {
             self.head.clean =
                 self.head.clean - layout.in_page(Offset(self.head.clean)) + layout.page_bytes();
         }
-        let durable = matches!(kind, OpKind::Write { durability: Durability::Durable, .. });
+        let durable = durability == Durability::Durable;
         if durable || self.port.caps.ordered || self.cage.holds(Canary::AckBeforeFlush) {
             self.head.durable = end.0;
             self.durable_seq = self.durable_seq.max(seq);
@@ -154,6 +154,9 @@ impl Engine<'_> {
         self.write_faults += 1;
         if matches!(error, DeviceErrorKind::ReadOnly | DeviceErrorKind::Gone) {
             // No other place of this device will do better.
+            self.poison();
+        }
+        if !crate::parts::REHOME {
             self.poison();
         }
         // A failed header outweighs failed groups: its segment cannot be used at all.
@@ -252,6 +255,6 @@ impl Engine<'_> {
             seq: self.published_seq,
             mark: self.head.mark,
         };
-        self.port.push(OpKind::Flush, purpose);
+        self.port.push(0, 0, purpose);
     }
 }

@@ -15,10 +15,11 @@ use heapless::Deque;
 use crate::engine::MarkState;
 use crate::format::group::{GroupKind, Seeds};
 use crate::format::segment::{Cut, Role};
+use crate::parts::sized;
 use crate::types::{Boot, FrameId, Offset, SegmentId, Seq};
 
 /// Group ends that are remembered until they are written.
-const BOUNDARIES_MAX: usize = 64;
+const BOUNDARIES_MAX: usize = sized(16, 64);
 
 /// The group that records are appended to.
 #[derive(Clone, Copy, Debug)]

@@ -5,10 +5,13 @@ use heapless::Vec;
 use crate::format::footer::HintGroup;
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::hint::{HINT_BYTES, Hint};
+use crate::parts::HINTS;
 use crate::types::{EntryKind, Fingerprint, Offset, Seq};
 
 /// Most hint groups of one segment.
 pub(crate) const HINT_GROUPS_MAX: usize = 64;
+/// As many as this build can write.
+const GROUPS_KEPT: usize = if HINTS { HINT_GROUPS_MAX } else { 0 };
 
 /// The hints of the open segment that are not in a hint group yet, and the groups so far.
 #[derive(Debug)]
@@ -19,7 +22,7 @@ pub(crate) struct HintBuffer<'m> {
     next: Option<(Offset, Seq)>,
     /// Records covered so far, or none once a record could not be covered: the segment will be scanned.
     records: Option<u32>,
-    groups: Vec<HintGroup, HINT_GROUPS_MAX>,
+    groups: Vec<HintGroup, GROUPS_KEPT>,
     groups_max: usize,
 }
 
@@ -37,7 +40,7 @@ impl<'m> HintBuffer<'m> {
     pub(crate) fn start(&mut self) {
         self.used = 0;
         self.next = None;
-        self.records = (self.bytes.len() >= 8 * HINT_BYTES).then_some(0);
+        self.records = (HINTS && self.bytes.len() >= 8 * HINT_BYTES).then_some(0);
         self.groups.clear();
     }
 
@@ -48,12 +51,12 @@ impl<'m> HintBuffer<'m> {
     }
 
     pub(crate) fn is_kept(&self) -> bool {
-        self.records.is_some()
+        HINTS && self.records.is_some()
     }
 
     /// Encoded hints waiting for a group.
     pub(crate) fn waiting(&self) -> &[u8] {
-        &self.bytes[..self.used]
+        if HINTS { &self.bytes[..self.used] } else { &[] }
     }
 
     /// Bytes of the segment that hint groups will need, with `more` records yet to come.
@@ -63,7 +66,7 @@ impl<'m> HintBuffer<'m> {
 
     /// The same for a segment that has no records yet.
     pub(crate) fn reserve_empty(&self, more: u32) -> u32 {
-        if self.bytes.len() >= 8 * HINT_BYTES { self.reserve_behind(0, more) } else { 0 }
+        if HINTS && self.bytes.len() >= 8 * HINT_BYTES { self.reserve_behind(0, more) } else { 0 }
     }
 
     fn reserve_behind(&self, used: u32, more: u32) -> u32 {
@@ -87,7 +90,7 @@ impl<'m> HintBuffer<'m> {
         record_bytes: u32,
         kind: EntryKind,
     ) {
-        let Some(records) = self.records else { return };
+        let Some(records) = self.records.filter(|_| HINTS) else { return };
         if self.used + 2 * HINT_BYTES > self.bytes.len() || self.groups.len() >= self.groups_max {
             self.give_up();
             return;
@@ -108,6 +111,9 @@ impl<'m> HintBuffer<'m> {
 
     /// The waiting hints are in this group now.
     pub(crate) fn written(&mut self, group: HintGroup) {
+        if !HINTS {
+            return;
+        }
         self.used = 0;
         // The next record tells its place: every hint group can be read on its own.
         self.next = None;
@@ -118,7 +124,7 @@ impl<'m> HintBuffer<'m> {
 
     /// The list for the footer and the records that it covers; `u32::MAX` where it does not cover the segment.
     pub(crate) fn summary(&self) -> (&[HintGroup], u32) {
-        match self.records {
+        match self.records.filter(|_| HINTS) {
             Some(records) => (&self.groups, records),
             None => (&[], u32::MAX),
         }

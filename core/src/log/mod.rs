@@ -2,11 +2,12 @@
 //! sealed and opened; failed writes encoded anew elsewhere.
 //!
 //! Reading order: `segments` (the table), `head` (where the log ends), `encode` (records), `append` (groups), `commit` (what makes
-//! a put durable), `roll` (from one segment to the next), `resume` (taking a log up again), `rehome` (after a failed write).
+//! a put durable), `roll` (from one segment to the next), `grow` (more of them), `resume` (taking a log up again), `rehome` (after a failed write).
 
 mod append;
 mod commit;
 mod encode;
+mod grow;
 mod head;
 mod hints;
 mod rehome;

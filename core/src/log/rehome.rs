@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::format::bytes::{round_up, u64_at};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupEnd, GroupKind, GroupTrailer, TRAILER_KIND};
 use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordHeader, RecordShape};
+use crate::parts::REHOME;
 use crate::types::{Offset, Seq};
 
 /// Failed writes in a row after which the device is given up.
@@ -39,7 +40,7 @@ impl Engine<'_> {
         if self.port.in_flight() {
             return Ok(Poll::Pending);
         }
-        if self.health == Health::Poisoned {
+        if !REHOME || self.health == Health::Poisoned {
             return Err(Error::Poisoned);
         }
         self.release_record();

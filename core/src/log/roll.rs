@@ -11,7 +11,7 @@ use core::task::Poll;
 
 use super::head::{Boundary, Head, HeadStart, Resumption};
 use crate::canary::Canary;
-use crate::engine::{Engine, MarkState, OpKind, Purpose, ready};
+use crate::engine::{Engine, MarkState, Purpose, ready};
 use crate::error::Error;
 use crate::format::footer::{Footer, encode_footer};
 use crate::format::segment::{Cut, HEADER_FIXED_BYTES, HeaderPlace, SegmentHeader, encode_header};
@@ -20,7 +20,7 @@ use crate::types::{FrameId, Offset, SegmentId, Seq};
 /// Places in the queue that sealing and opening need.
 pub(crate) const ROLL_OPS: usize = 9;
 /// Free segments that appends leave for recovery and for failed writes.
-const RESERVE: u32 = 1;
+pub(super) const RESERVE: u32 = 1;
 
 impl Engine<'_> {
     /// Ready once the head stands in a new segment. The open group is closed first.
@@ -70,25 +70,6 @@ impl Engine<'_> {
             return Ok(Poll::Pending);
         }
         self.poll_grow()
-    }
-
-    /// Pending while the device grows by a segment.
-    ///
-    /// # Errors
-    /// `Full` where it cannot.
-    pub(crate) fn poll_grow(&mut self) -> Result<Poll<()>, Error> {
-        let wanted = self.port.layout.capacity_of(self.segments.count() + 1);
-        if self.growth_stopped
-            || wanted > self.capacity_max
-            || self.segments.count() >= self.port.layout.segments_max
-        {
-            return Err(Error::Full);
-        }
-        if !self.growing && self.port.room() > 0 {
-            self.growing = true;
-            self.port.push(OpKind::Grow { capacity: wanted }, Purpose::Grow(wanted));
-        }
-        Ok(Poll::Pending)
     }
 
     /// Everything of the open segment is on the device: its pages may leave the pool.
@@ -194,8 +175,8 @@ impl Engine<'_> {
     fn push_erase(&mut self, segment: SegmentId, purpose: Purpose) {
         let layout = &self.port.layout;
         let address = layout.device_address(layout.log_address(segment, Offset(0)));
-        let bytes = u64::from(layout.segment_bytes);
-        self.port.push(OpKind::Erase { address, bytes }, purpose);
+        let bytes = layout.segment_bytes;
+        self.port.push(address, bytes, purpose);
     }
 
     /// Erases the next free segment ahead of need, where the device needs that: no append has to wait for it then.

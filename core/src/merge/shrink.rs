@@ -7,7 +7,7 @@
 use core::task::Poll;
 
 use super::pay::MergeNeed;
-use crate::engine::{Engine, OpKind, Purpose, ready};
+use crate::engine::{Engine, Purpose, ready};
 use crate::error::Error;
 use crate::types::SegmentId;
 
@@ -102,7 +102,7 @@ impl Engine<'_> {
         if !self.port.is_idle() || self.port.room() == 0 {
             return Ok(Poll::Pending);
         }
-        self.port.push(OpKind::Shrink { capacity }, Purpose::Shrink(capacity));
+        self.port.push(capacity, 0, Purpose::Shrink);
         Ok(Poll::Pending)
     }
 }

@@ -125,11 +125,16 @@ impl Engine<'_> {
     pub(crate) fn best_victim(&self) -> Option<SegmentId> {
         let emptiest = self.emptiest()?;
         let payload = self.limits.payload;
+        let age = |segment: SegmentId| {
+            let born = self.segments.open_seq(segment).unwrap_or(Seq(0));
+            self.next_seq.0.saturating_sub(born.0)
+        };
+        // Ages with 32 bits, so that products fit: where a session began, sequences jump by that much.
+        let oldest = self.candidates().map(age).max().unwrap_or(0);
+        let shift = 32_u32.saturating_sub(oldest.leading_zeros());
         let ratio = |segment: SegmentId| {
             let live = self.segments.live(segment).min(payload);
-            let born = self.segments.open_seq(segment).unwrap_or(Seq(0));
-            let age = u128::from(self.next_seq.0.saturating_sub(born.0));
-            u128::from(payload - live) * age / u128::from(payload + live)
+            u64::from(payload - live) * (age(segment) >> shift) / u64::from(payload + live)
         };
         let provable = |segment: &SegmentId| self.segments.live(*segment) <= self.limits.live_max;
         // Among equals the first: the emptiest itself where nothing is better.

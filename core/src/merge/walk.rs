@@ -19,6 +19,7 @@ use crate::format::record::{
     EXPLICIT_SEQ_BYTES, FLAG_EXPLICIT_SEQ, FLAG_OLD, RecordKind, RecordShape,
 };
 use crate::keydir::Entry;
+use crate::parts::SNAPSHOTS;
 use crate::recover::{Scan, ScanEvent};
 use crate::types::{EntryKind, Fingerprint, Location, LogAddress, Offset, SegmentId, Seq};
 
@@ -218,7 +219,7 @@ impl Engine<'_> {
         if let Some(entry) = newest.filter(|entry| entry.location.address == address) {
             return Some((entry, Age::Newest));
         }
-        if self.versions.is_empty() {
+        if !SNAPSHOTS || self.versions.is_empty() {
             return None;
         }
         self.versions.find_at(fingerprint, address).map(|version| (version.entry, Age::Old))
@@ -239,7 +240,7 @@ impl Engine<'_> {
     /// Whether nothing that this tombstone hides can come back: every other segment that exists was opened later.
     /// An old version of its key is found through it.
     fn tombstone_may_go(&self, walk: &Walk, entry: &Entry, found: &Found) -> bool {
-        walk.floor > entry.seq && !self.versions.holds(&found.fingerprint)
+        walk.floor > entry.seq && !(SNAPSHOTS && self.versions.holds(&found.fingerprint))
             || self.cage.holds(Canary::DropTombstone)
     }
 

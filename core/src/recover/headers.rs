@@ -6,6 +6,7 @@ use core::task::Poll;
 use super::Phase;
 use super::scan::{Scan, ScanEvent};
 use super::search::{Search, SearchEnd};
+use super::sort::sort_by_key;
 use crate::canary::Canary;
 use crate::engine::{Engine, MarkState, ready};
 use crate::error::{Corruption, Damage, Error};
@@ -183,8 +184,9 @@ impl Engine<'_> {
             self.segments.release(segment);
             let newest = &self.recovery.newest;
             let reach = newest.scan.as_ref().map_or(0, |scan| scan.reach.0);
-            let blank_from =
-                newest.search.as_ref().map_or(0, |search| search.blank_from).max(reach);
+            let behind =
+                newest.search.as_ref().map_or(0, |search| search.blank_from.max(search.reach.0));
+            let blank_from = reach.max(behind);
             // The oldest of several stays: only that one may follow what is proven.
             self.recovery.unproven = Some(Unproven { header, blank_from });
             self.recovery.index += 1;
@@ -312,8 +314,7 @@ impl Engine<'_> {
         }
         let segments = &self.segments;
         // The newest first: what it announces as free is not read, and of equal sequences its copy stays.
-        self.order[..count]
-            .sort_unstable_by_key(|&index| Reverse(segments.open_seq(SegmentId(index))));
+        sort_by_key(&mut self.order[..count], |index| Reverse(segments.open_seq(SegmentId(index))));
         self.recovery.hinted = count as u32;
     }
 }

@@ -23,10 +23,11 @@ use crate::format::group::{GroupKind, Resume};
 use crate::format::parser::{ParsedGroup, Verify};
 use crate::format::segment::{Cut, SegmentHeader};
 use crate::keydir::{Entry, Outcome};
+use crate::parts::{CHUNKS, HINTS, sized};
 use crate::types::{EntryKind, Fingerprint, Location, Offset, SegmentId, Seq};
 
 /// Entries that go into the keydir at once, so that their cache misses overlap.
-const BATCH: usize = 16;
+const BATCH: usize = sized(4, 16);
 /// In the order of segments: this one has chunks. A store has at most 2^20 segments.
 const HAS_CHUNKS: u32 = 1 << 31;
 
@@ -75,7 +76,7 @@ impl Engine<'_> {
     /// Counts what the footers announce, so that the keydir grows once.
     pub(super) fn recover_count(&mut self) -> Result<Poll<()>, Error> {
         self.recovery.index = self.recovery.index.max(1);
-        while self.recovery.index < self.recovery.hinted {
+        while HINTS && self.recovery.index < self.recovery.hinted {
             let segment = self.ordered(self.recovery.index);
             if let Some(footer) = ready!(self.poll_footer(segment)?)
                 && footer.records != u32::MAX
@@ -198,6 +199,7 @@ impl Engine<'_> {
         loop {
             match &mut self.recovery.load.mode {
                 Mode::Start => ready!(self.start_load(segment, end)?),
+                Mode::Hints(_) if !HINTS => ready!(self.start_scan(segment)?),
                 Mode::Hints(_) => {
                     if ready!(self.poll_hints()?) {
                         return Ok(Poll::Ready(()));
@@ -218,6 +220,10 @@ impl Engine<'_> {
     }
 
     fn start_load(&mut self, segment: SegmentId, end: Option<Cut>) -> Result<Poll<()>, Error> {
+        if !HINTS {
+            // A scan finds the same.
+            return self.start_scan(segment);
+        }
         // The newest segment may have a footer that speaks of groups that are not there.
         // Salvage shows versions that are whole, not those that should be there.
         if let Some(end) = end.filter(|_| !self.at_newest() && !self.salvages())
@@ -388,7 +394,10 @@ impl Engine<'_> {
             return Err(self.damaged(&entry.location, Damage::Record));
         }
         let is_chunk = entry.kind == EntryKind::Chunk;
-        if is_chunk != (self.recovery.phase == Phase::Chunks) {
+        if !CHUNKS && (is_chunk || entry.kind == EntryKind::ChunkHead) {
+            return Err(Error::LeftOut { feature: "chunks" });
+        }
+        if CHUNKS && is_chunk != (self.recovery.phase == Phase::Chunks) {
             if is_chunk {
                 self.recovery.load.chunks += 1;
                 self.order[self.recovery.index as usize] |= HAS_CHUNKS;
@@ -404,7 +413,7 @@ impl Engine<'_> {
     }
 
     fn flush_batch(&mut self) -> Result<(), Error> {
-        if self.recovery.phase == Phase::Chunks {
+        if CHUNKS && self.recovery.phase == Phase::Chunks {
             self.keep_wanted();
         }
         let (layout, segments) = (self.port.layout, &mut self.segments);
@@ -415,7 +424,7 @@ impl Engine<'_> {
                 segments.add_live(layout.segment_of(added.location.address), added);
             }
             if let Outcome::Replaced(old) = outcome {
-                if is_placeholder(&old) {
+                if CHUNKS && is_placeholder(&old) {
                     *placeholders -= 1;
                     return;
                 }

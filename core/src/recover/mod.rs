@@ -18,6 +18,7 @@ mod load;
 mod salvage;
 mod scan;
 mod search;
+mod sort;
 mod survey;
 mod tail;
 
@@ -120,6 +121,7 @@ use core::task::Poll;
 
 use crate::engine::{Engine, ready};
 use crate::error::Error;
+use crate::parts::CHUNKS;
 
 impl Engine<'_> {
     /// Ready once the store may be used.
@@ -135,6 +137,7 @@ impl Engine<'_> {
                 Phase::Lost => ready!(self.recover_lost()?),
                 Phase::Count => ready!(self.recover_count()?),
                 Phase::Load => ready!(self.recover_load()?),
+                Phase::Heads | Phase::Chunks if !CHUNKS => self.recovery.enter(Phase::Tail),
                 Phase::Heads => ready!(self.recover_heads()?),
                 Phase::Chunks => ready!(self.recover_chunks()?),
                 Phase::Tail => ready!(self.recover_tail()?),

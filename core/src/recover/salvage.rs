@@ -25,6 +25,7 @@ use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordHeade
 use crate::format::segment::Cut;
 use crate::keydir::Entry;
 use crate::log::{Head, HeadStart, Resumption};
+use crate::parts::SALVAGE;
 use crate::types::{Boot, Location, Offset, SegmentId, Seq};
 
 /// Pages read at once.
@@ -62,7 +63,7 @@ impl Engine<'_> {
     /// Whether damage in a segment with this recorded end is passed over.
     pub(super) fn passes_over(&self, end: Option<&Cut>) -> bool {
         let sealed = end.is_some() && self.recovery.index > 0;
-        self.salvages() || self.on_damage == OnDamage::Degrade && sealed
+        self.salvages() || SALVAGE && self.on_damage == OnDamage::Degrade && sealed
     }
 
     /// Notes a damaged place that a salvage passes over; any other open fails with it.
@@ -88,6 +89,9 @@ impl Engine<'_> {
         let Mode::Survey(scan, survey) = &mut self.recovery.load.mode else {
             return Ok(Poll::Ready(()));
         };
+        if !SALVAGE {
+            return Ok(Poll::Ready(()));
+        }
         let Some(route) = ready!(survey.step_page(scan, &mut self.port, &context, AHEAD)?) else {
             return Ok(Poll::Ready(()));
         };
@@ -141,6 +145,9 @@ impl Engine<'_> {
 
     /// Takes the records of a damaged group that are whole.
     pub(super) fn poll_pieces(&mut self, end: Option<Cut>) -> Result<Poll<()>, Error> {
+        if !SALVAGE {
+            return Ok(Poll::Ready(()));
+        }
         let mode = core::mem::take(&mut self.recovery.load.mode);
         let Mode::Pieces(scan, detour, mut pieces) = mode else { return Ok(Poll::Ready(())) };
         let limit = detour.next.map_or(self.port.layout.data_end, |(at, _)| at.0);
@@ -263,6 +270,9 @@ impl Engine<'_> {
     /// The next group behind damage, or with `None` the end of the segment, tells how much may be
     /// lost.
     pub(super) fn settle_lost(&mut self, segment: SegmentId, behind: Option<(GroupKind, Seq)>) {
+        if !SALVAGE {
+            return;
+        }
         let Some(lost) = self.recovery.load.lost.take() else { return };
         let first_seq = behind.map(|(_, seq)| seq);
         let gapless = behind.filter(|&(kind, _)| kind != GroupKind::Resume).map(|(_, seq)| seq);

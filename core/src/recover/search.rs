@@ -51,6 +51,9 @@ pub(crate) struct Search {
     pub(crate) boot_max: Boot,
     /// First commit unit behind the last byte that is not erased.
     pub(crate) blank_from: u32,
+    /// First offset behind all that groups with a whole header announced. The end of a torn one may still read as erased:
+    /// what is written there could make it whole.
+    pub(crate) reach: Offset,
 }
 
 impl Search {
@@ -67,6 +70,7 @@ impl Search {
             seq_max: Seq(0),
             boot_max: Boot(0),
             blank_from: at,
+            reach: Offset(0),
         }
     }
 
@@ -82,6 +86,7 @@ impl Search {
             if let Some(nested) = &mut self.nested {
                 let event = ready!(nested.step(port, context)?);
                 let boot = nested.boot;
+                self.reach = self.reach.max(nested.reach);
                 self.nested = None;
                 self.judge(&event, boot);
                 self.at += unit;

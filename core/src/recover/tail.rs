@@ -37,7 +37,8 @@ impl Tail {
     pub(super) fn new(header: SegmentHeader, scan: &Scan, search: Option<&Search>) -> Self {
         let end = Boundary { end: scan.position.0, digest: scan.digest };
         let blank_from = search.map_or(end.end, |search| search.blank_from);
-        let (boot, last, last_resume, reach) = (scan.boot, scan.last, scan.last_resume, scan.reach);
+        let (boot, last, last_resume) = (scan.boot, scan.last, scan.last_resume);
+        let reach = scan.reach.max(search.map_or(Offset(0), |search| search.reach));
         Self { header, boot, end, last, last_resume, reach, blank_from }
     }
 

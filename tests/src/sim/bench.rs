@@ -136,6 +136,7 @@ impl<E: Engine> Bench<E> {
             setup: &setup,
             weather,
             is_full: false,
+            held: Vec::new(),
         };
         run_session::<E>(&mut self.device, &mut self.arena, reader, start, &mut desk)
     }

@@ -9,7 +9,7 @@ use super::history::{Commit, KEYS};
 use super::marks::Mark;
 use super::rng::{Rng, digest, mix};
 use super::session::{Desk, Weather};
-use super::space::{Watch, justify_full, merges, settled};
+use super::space::{Watch, justify_full, justify_versions_full, merges, settled};
 use super::tape::{BATCH_MAX, Churn, Item, Pattern, Size, TapeOp, Then, Value};
 use super::verify::{KEY_NAMES, iterate, judge, read_slowly, read_state};
 
@@ -19,6 +19,7 @@ const fn is_definite(error: &Error) -> bool {
         error,
         Error::Full
             | Error::KeydirFull { .. }
+            | Error::VersionsFull { .. }
             | Error::BatchTooLarge { .. }
             | Error::ValueTooLarge { .. }
             | Error::KeySize { .. }
@@ -34,6 +35,7 @@ const fn is_want_of_space(error: &Error) -> bool {
         error,
         Error::Full
             | Error::KeydirFull { .. }
+            | Error::VersionsFull { .. }
             | Error::BatchTooLarge { .. }
             | Error::ValueTooLarge { .. }
     )
@@ -76,6 +78,7 @@ impl Desk<'_> {
             },
             TapeOp::Merge(budget) => self.merge(store, budget),
             TapeOp::Churn(churn) => self.churn(store, churn),
+            TapeOp::Shot(shot) => self.shot(store, shot),
             TapeOp::Close | TapeOp::Kill | TapeOp::PowerCut(_) | TapeOp::ReadOnly => Ok(()),
         }
     }
@@ -141,6 +144,10 @@ impl Desk<'_> {
         for op in &mut store.device().log.ops[from..] {
             op.upper = op.upper.min(gone - 1);
             op.lower = op.lower.min(gone - 1);
+        }
+        if matches!(error, Error::VersionsFull { .. }) {
+            self.tally.mark(Mark::VersionsFull);
+            justify_versions_full(changes.len(), store.space())?;
         }
         self.tally.mark_if(error == Error::Full, Mark::Full);
         self.tally.mark_if(error == Error::Full && before.is_some_and(merges), Mark::NotAdmitted);

@@ -1,18 +1,46 @@
 //! EmberKV itself as the simulator's engine.
 
 use embedded_io::Read as _;
-use emberkv_core::{Access, BlockDevice as _, Config, Cursor, Error, Hints, Store, required_bytes};
+use emberkv_core::{
+    Access, BlockDevice as _, Config, Cursor, Error, Hints, SnapshotId, SnapshotPressure,
+    Store, required_bytes,
+};
 
 use super::device::SimDevice;
 use super::engine::{BatchEnd, Change, Engine, Kv, KvStats, Opening, Pair, Source, Space};
 use super::profile::Setup;
+use super::sums::CHECKSUMS;
 
 /// The engine.
 #[derive(Debug)]
 pub enum Ember {}
 
 /// An open store.
-pub struct EmberStore<'m>(Store<'m, &'m mut SimDevice>);
+pub struct EmberStore<'m>(Store<'m, &'m mut SimDevice>, Shape);
+
+/// What the oracles need to know of it.
+#[derive(Clone, Copy)]
+struct Shape {
+    versions_max: u32,
+    may_expire: bool,
+}
+
+impl Shape {
+    fn of(setup: &Setup) -> Self {
+        let may_expire = pressure(setup) == SnapshotPressure::ExpireOldest;
+        Self { versions_max: versions_max(setup), may_expire }
+    }
+}
+
+/// Versions that a store of this setup keeps: with eight keys and three snapshots 24 are enough, so the others run full.
+const fn versions_max(setup: &Setup) -> u32 {
+    if setup.segments == 8 { 4 } else { 64 }
+}
+
+/// Where they run full: half of them let snapshots expire.
+const fn pressure(setup: &Setup) -> SnapshotPressure {
+    if setup.hints { SnapshotPressure::Refuse } else { SnapshotPressure::ExpireOldest }
+}
 
 /// The configuration of a setup.
 #[must_use]
@@ -30,8 +58,10 @@ pub fn config(setup: &Setup) -> Config {
         key_bytes_max: 32,
         hints: if setup.hints { Hints::Write } else { Hints::Omit },
         access: Access::ReadWrite,
-        snapshots_max: 4,
-        versions_max: 64,
+        snapshots_max: 3,
+        versions_max: versions_max(setup),
+        snapshot_pressure: pressure(setup),
+        checksums: CHECKSUMS,
         ..Config::default()
     };
     #[cfg(feature = "canaries")]
@@ -54,7 +84,8 @@ impl Engine for Ember {
         arena: &'m mut [u8],
         setup: &Setup,
     ) -> Result<EmberStore<'m>, Error> {
-        Store::format(device, arena, &config(setup)).map(EmberStore)
+        let store = Store::format(device, arena, &config(setup))?;
+        Ok(EmberStore(store, Shape::of(setup)))
     }
 
     fn open<'m>(
@@ -67,7 +98,7 @@ impl Engine for Ember {
         if access == Opening::ReadOnly {
             config.access = Access::ReadOnly;
         }
-        Store::open(device, arena, &config).map(EmberStore)
+        Ok(EmberStore(Store::open(device, arena, &config)?, Shape::of(setup)))
     }
 }
 
@@ -163,8 +194,43 @@ impl Kv for EmberStore<'_> {
         self.0.merge_step(budget)
     }
 
+    fn snapshot(&mut self) -> Result<SnapshotId, Error> {
+        self.0.snapshot()
+    }
+
+    fn get_at<'b>(
+        &mut self,
+        snapshot: SnapshotId,
+        key: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, Error> {
+        self.0.get_at(snapshot, key, buffer)
+    }
+
+    fn next_at<'b>(
+        &mut self,
+        snapshot: SnapshotId,
+        cursor: &mut Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<Pair<'b>>, Error> {
+        self.0.next_at(snapshot, cursor, buffer)
+    }
+
+    fn fold(
+        &mut self,
+        snapshot: SnapshotId,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Error> {
+        self.0.fold(snapshot, each)
+    }
+
+    fn release(&mut self, snapshot: SnapshotId) -> Result<(), Error> {
+        self.0.release(snapshot)
+    }
+
     fn space(&self) -> Option<Space> {
         let stats = self.0.stats();
+        let records = stats.entries + u64::from(stats.versions);
         Some(Space {
             segments: stats.segments,
             used: stats.segments_sealed + 1,
@@ -181,6 +247,11 @@ impl Kv for EmberStore<'_> {
             passed_over: stats.opened_past_announced,
             damaged: stats.segments_damaged,
             debt: self.0.merge_debt(),
+            snapshots: stats.snapshots,
+            versions: stats.versions,
+            versions_max: self.1.versions_max,
+            may_expire: self.1.may_expire,
+            extra: (stats.live_cost - stats.live_bytes).checked_div(records).unwrap_or(0) as u32,
         })
     }
 

@@ -1,6 +1,6 @@
 //! What the simulator asks of a store: EmberKV's blocking API, so that a toy can stand in for it.
 
-use emberkv_core::Error;
+use emberkv_core::{Error, SnapshotId};
 
 use super::device::SimDevice;
 use super::profile::Setup;
@@ -106,6 +106,16 @@ pub struct Space {
     pub damaged: u32,
     /// Work left of the merges that are under way.
     pub debt: u64,
+    /// Snapshots held, and old versions kept for them or not given back yet; the most that are.
+    pub snapshots: u32,
+    /// See `snapshots`.
+    pub versions: u32,
+    /// See `snapshots`.
+    pub versions_max: u32,
+    /// Whether snapshots expire when there are too many versions.
+    pub may_expire: bool,
+    /// What keeping a record costs beside its own bytes; 0 where none is kept.
+    pub extra: u32,
 }
 
 /// A key and its value.
@@ -151,6 +161,44 @@ pub trait Kv {
     fn merge(&mut self, budget: u64) -> Result<bool, Error> {
         let _ = budget;
         Ok(false)
+    }
+    /// Takes a snapshot. A store without them has no room for one.
+    fn snapshot(&mut self) -> Result<SnapshotId, Error> {
+        Err(Error::SnapshotsFull { capacity: 0 })
+    }
+    /// Reads a value at a snapshot.
+    fn get_at<'b>(
+        &mut self,
+        snapshot: SnapshotId,
+        key: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<Option<&'b [u8]>, Error> {
+        let _ = (snapshot, key, buffer);
+        Err(Error::SnapshotGone)
+    }
+    /// The next pair at a snapshot.
+    fn next_at<'b>(
+        &mut self,
+        snapshot: SnapshotId,
+        cursor: &mut Self::Cursor,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<Pair<'b>>, Error> {
+        let _ = (snapshot, cursor, buffer);
+        Err(Error::SnapshotGone)
+    }
+    /// Calls `each` with all pairs at a snapshot.
+    fn fold(
+        &mut self,
+        snapshot: SnapshotId,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Error> {
+        let _ = (snapshot, each);
+        Err(Error::SnapshotGone)
+    }
+    /// Gives a snapshot back.
+    fn release(&mut self, snapshot: SnapshotId) -> Result<(), Error> {
+        let _ = snapshot;
+        Err(Error::SnapshotGone)
     }
     /// Where a store with merges stands.
     fn space(&self) -> Option<Space> {

@@ -198,6 +198,7 @@ impl<E: Engine> Sim<E> {
             setup: &setup,
             weather: Weather::Fair,
             is_full: false,
+            held: Vec::new(),
         };
         let end = run_session::<E>(&mut here.recorder, &mut self.arena, reader, start, &mut desk);
         here.recorder.recording = false;
@@ -433,6 +434,7 @@ impl<E: Engine> Sim<E> {
         tally.mark_if(op.phase == Phase::Open, Mark::CrashInOpen);
         tally.mark_if(op.phase == Phase::Close, Mark::CrashInClose);
         tally.mark_if(op.announces, Mark::CrashInAnnouncement);
+        tally.mark_if(op.keeps, Mark::VersionsKept);
         tally.mark_if(op.kind == OpKind::Flush, Mark::CrashInFlush);
         tally.mark_if(op.kind == OpKind::Erase, Mark::CrashInErase);
         tally.mark_if(op.kind == OpKind::WriteDurable, Mark::DurableWriteInFlight);

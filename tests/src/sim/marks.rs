@@ -63,6 +63,13 @@ marks! {
     NotAdmitted = "a store that merges refused a put",
     DeleteOnFull = "a delete on a full store",
     RoomAgain = "a full store took a put after deletes and merges",
+    Snapshot = "a snapshot was taken",
+    SnapshotsFull = "there was no place for a snapshot",
+    OldRead = "a snapshot showed something else than the store",
+    VersionsKept = "a crash while old versions were kept",
+    VersionsFull = "the version table was full",
+    Expired = "a snapshot expired",
+    OldMoved = "a merge ran while old versions were kept",
 }
 
 /// What a run did.

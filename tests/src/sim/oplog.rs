@@ -94,6 +94,8 @@ pub struct Op {
     pub announces: bool,
     /// It begins the second use of a segment in this session.
     pub reuses: bool,
+    /// Old versions were kept for snapshots when the user's operation that asked for it was over.
+    pub keeps: bool,
     /// First atom.
     pub first: u32,
     /// One past the last atom.
@@ -130,6 +132,7 @@ impl OpLog {
             seq,
             announces: false,
             reuses: false,
+            keeps: false,
             first,
             end: first,
         });

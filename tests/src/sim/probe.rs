@@ -4,13 +4,13 @@
 use emberkv_core::Error;
 
 use super::device::SimDevice;
-use super::engine::{Engine, Kv, Opening};
+use super::engine::{Engine, Kv, Opening, Space};
 use super::failure::Problem;
 use super::history::{Commit, History, State};
 use super::marks::{Mark, Tally};
 use super::profile::Setup;
 use super::rng::digest;
-use super::space::{adds_up, merges, settled};
+use super::space::{adds_up, costs_the_same, merges, settled};
 use super::verify::{KEY_NAMES, judge, read_slowly, read_state, rules};
 
 /// What is known about the crash that made an image.
@@ -133,13 +133,13 @@ impl Probe<'_> {
     /// The recovered store works: put, sync, get, delete; sequence numbers go up; a clean close is clean.
     fn progress<E: Engine>(&mut self, state: &State, seq: u64) -> Result<(), Problem> {
         let mut expected = *state;
-        let mut marked_clean = false;
+        let (mut marked_clean, mut closed) = (false, None);
         self.medium.power_on();
         let tally = &mut *self.tally;
         E::open(&mut *self.medium, &mut *self.arena, self.setup, Opening::ReadWrite)
             .map_err(|error| problem("third open", &error))
             .and_then(|store| use_it(store, &mut expected, seq, tally))
-            .map(|room| marked_clean = room == Room::Left)?;
+            .map(|(room, space)| (marked_clean, closed) = (room == Room::Left, space))?;
         self.medium.power_on();
         let (history, buffer) = (self.history, &mut *self.buffer);
         E::open(&mut *self.medium, &mut *self.arena, self.setup, Opening::ReadWrite)
@@ -154,6 +154,9 @@ impl Probe<'_> {
                         "open-wrote",
                         format!("open after a clean close: {counters:?}"),
                     ));
+                }
+                if let (Some(closed), Some(opened)) = (closed, store.space()) {
+                    costs_the_same(&closed, &opened)?;
                 }
                 same(&expected, &again, history, "after a clean close")
             })
@@ -173,7 +176,7 @@ fn use_it<K: Kv>(
     expected: &mut State,
     seq: u64,
     tally: &mut Tally,
-) -> Result<Room, Problem> {
+) -> Result<(Room, Option<Space>), Problem> {
     let mut room = Room::Left;
     match store.put(KEY_NAMES[0], b"progress") {
         Ok(()) => {
@@ -215,8 +218,9 @@ fn use_it<K: Kv>(
         settled(&mut store)?;
         rules(&mut store)?;
     }
+    let space = store.space().filter(|&space| merges(space));
     store.close().map_err(|error| problem("close after a crash", &error))?;
-    Ok(room)
+    Ok((room, space))
 }
 
 /// Merges until nothing is left.

@@ -10,6 +10,7 @@ use super::history::History;
 use super::marks::{Mark, Tally};
 use super::oplog::{OpKind, Phase};
 use super::profile::Setup;
+use super::shots::Held;
 use super::tape::{TapeOp, TapeReader};
 use super::verify::{judge, read_state, rules};
 
@@ -58,6 +59,8 @@ pub struct Desk<'a> {
     pub weather: Weather,
     /// The newest commit was refused for want of room.
     pub is_full: bool,
+    /// Snapshots that the session holds, and what they see.
+    pub held: Vec<Held>,
 }
 
 /// A session with a broken device ends when so many states are possible: each unknown outcome may double them.
@@ -146,10 +149,12 @@ impl Desk<'_> {
 
     /// A store's life from its opening to its close, its death or the end of the session.
     fn live<K: Kv>(&mut self, mut store: K, tape: &mut TapeReader<'_>) -> Result<Exit, Problem> {
+        self.held.clear();
         if !self.settle_open(&mut store)? {
             return Ok(Exit::Session(SessionEnd::Stopped));
         }
         let exit = self.drive(&mut store, tape)?;
+        self.read_all_held(&mut store)?;
         let cut_short = store.space().is_some_and(|space| space.debt > 0);
         self.tally.mark_if(cut_short, Mark::CycleCutShort);
         if matches!(exit, Exit::Close | Exit::ReadOnly) {

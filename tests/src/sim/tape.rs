@@ -64,6 +64,26 @@ pub enum TapeOp {
     Merge(Option<u16>),
     /// Many puts, and perhaps deletes, of few keys: what makes a log go round.
     Churn(Churn),
+    /// Something with snapshots.
+    Shot(Shot),
+}
+
+/// What is done with snapshots. A byte chooses one of those that the session holds; with their session they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shot {
+    /// Take one.
+    Take,
+    /// Read one key at one.
+    Get {
+        /// Which snapshot.
+        held: u8,
+        /// Which key.
+        key: u8,
+    },
+    /// Read everything at one.
+    Fold(u8),
+    /// Give one back.
+    Release(u8),
 }
 
 /// Which keys a churn writes.
@@ -94,7 +114,11 @@ pub struct Churn {
     pub then: Then,
 }
 
-/// Keys of the kind that checks and merges: from this one on it merges, the last one churns.
+/// Keys of the kind that checks and merges: the first one checks, then snapshots, from `MERGE_KEY` on it merges, the last
+/// one churns.
+const TAKE_KEY: u8 = 1;
+const READ_KEY: u8 = 2;
+const RELEASE_KEY: u8 = 3;
 const MERGE_KEY: u8 = 4;
 const CHURN_KEY: u8 = 7;
 /// Merge budgets in bytes of work: less than a page, and a few records.
@@ -170,6 +194,13 @@ impl<'t> TapeReader<'t> {
             13 if key >= MERGE_KEY => {
                 TapeOp::Merge(BUDGETS.get(usize::from(key - MERGE_KEY)).copied())
             }
+            13 if key == TAKE_KEY => TapeOp::Shot(Shot::Take),
+            13 if key == READ_KEY => {
+                let byte = self.byte();
+                let one = Shot::Get { held: byte >> 3, key: byte & 7 };
+                TapeOp::Shot(if flag { Shot::Fold(byte) } else { one })
+            }
+            13 if key == RELEASE_KEY => TapeOp::Shot(Shot::Release(self.byte())),
             13 => TapeOp::Check,
             _ => TapeOp::ReadOnly,
         })
@@ -219,12 +250,13 @@ pub fn split(tape: &[u8], from: usize) -> Vec<Vec<u8>> {
     }
 }
 
-/// Relative weights of the sixteen kinds, of merges and of churns.
-type Mix = [u8; 18];
+/// Relative weights of the sixteen kinds, of merges, of churns and of snapshots.
+type Mix = [u8; 19];
 
-const MIX: Mix = [20, 8, 3, 10, 10, 12, 3, 1, 3, 3, 1, 1, 1, 1, 6, 1, 4, 1];
+const MIX: Mix = [20, 8, 3, 10, 10, 12, 3, 1, 3, 3, 1, 1, 1, 1, 6, 1, 4, 1, 5];
 const MERGE: u8 = 16;
 const CHURN: u8 = 17;
+const SHOT: u8 = 18;
 
 /// A tape for a seed: first a mix is drawn (some kinds far more often, some never), then operations.
 #[must_use]
@@ -248,6 +280,9 @@ pub fn generate(seed: u64, profile: Option<usize>) -> Vec<u8> {
         tape[1] |= 0x10 << rng.below(2);
         for _ in 0..1 + rng.below(4) {
             generate_churn(&mut rng, &mut tape);
+            if rng.one_in(4) {
+                tape.push(13 << 4 | TAKE_KEY << 1);
+            }
         }
     }
     let longest = if rng.one_in(8) { 60 } else { 18 };
@@ -283,6 +318,9 @@ fn generate_op(rng: &mut Rng, mix: &Mix, keys: u8, out: &mut Vec<u8>) {
     if kind == CHURN {
         return generate_churn(rng, out);
     }
+    if kind == SHOT {
+        return generate_shot(rng, out);
+    }
     if kind == MERGE {
         return out.push(13 << 4 | (MERGE_KEY + rng.below(3) as u8) << 1);
     }
@@ -312,6 +350,18 @@ fn generate_op(rng: &mut Rng, mix: &Mix, keys: u8, out: &mut Vec<u8>) {
         }
         10 => out.push(rng.next() as u8),
         _ => {}
+    }
+}
+
+/// More often taken than given back: where there are none, the others do nothing.
+fn generate_shot(rng: &mut Rng, out: &mut Vec<u8>) {
+    match rng.below(8) {
+        0..4 => out.push(13 << 4 | TAKE_KEY << 1),
+        4..6 => out.extend_from_slice(&[
+            13 << 4 | READ_KEY << 1 | u8::from(rng.one_in(2)),
+            rng.next() as u8,
+        ]),
+        _ => out.extend_from_slice(&[13 << 4 | RELEASE_KEY << 1, rng.next() as u8]),
     }
 }
 

@@ -1,0 +1,226 @@
+//! What `Db` does in a second, beside what the device does: durable puts, buffered puts, cached and cold gets.
+//!
+//! `cargo bench -p emberkv --bench db -- [FILTER] [--dir DIRECTORY] [--seconds N]`; without arguments a short run in a temporary
+//! directory.
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use emberkv::{Batch, Db, Durability};
+use emberkv_core::{BlockDevice, Durability as How};
+use emberkv_file::{AlignedBuffer, FileDevice, Options};
+
+/// What the command line chose.
+struct Plan {
+    filter: String,
+    directory: PathBuf,
+    time: Duration,
+}
+
+impl Plan {
+    fn of_arguments() -> Self {
+        let mut plan = Self {
+            filter: String::new(),
+            directory: std::env::temp_dir(),
+            time: Duration::from_secs(1),
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--dir" => plan.directory = arguments.next().expect("a directory").into(),
+                "--seconds" => {
+                    let seconds = arguments.next().expect("seconds");
+                    plan.time = Duration::from_secs_f64(seconds.parse().expect("a number"));
+                }
+                "--bench" => {}
+                filter => plan.filter = filter.to_owned(),
+            }
+        }
+        plan
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        name.contains(&self.filter)
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Runs `work` on so many threads until the time is over; answers calls per second.
+fn rate(threads: usize, time: Duration, work: impl Fn(usize, &mut Random) -> u64 + Sync) -> f64 {
+    let (stop, calls) = (AtomicBool::new(false), AtomicU64::new(0));
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for thread in 0..threads {
+            let (stop, calls, work) = (&stop, &calls, &work);
+            scope.spawn(move || {
+                let mut random = Random(thread as u64 * 7919 + 1);
+                let mut own = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    own += work(thread, &mut random);
+                }
+                calls.fetch_add(own, Ordering::Relaxed);
+            });
+        }
+        thread::sleep(time);
+        stop.store(true, Ordering::Relaxed);
+    });
+    calls.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
+}
+
+fn show(name: &str, per_second: f64, note: &str) {
+    println!("{name:<34} {per_second:>12.0} /s  {:>9.2} us each  {note}", 1e6 / per_second);
+}
+
+fn store(directory: &Path, durability: Durability) -> (tempfile::TempDir, Db) {
+    let place = tempfile::tempdir_in(directory).expect("a directory");
+    let db = Db::builder()
+        .capacity(1 << 30)
+        .max_capacity(8 << 30)
+        .durability(durability)
+        .open(place.path().join("bench.ember"))
+        .expect("a store");
+    (place, db)
+}
+
+fn bare(plan: &Plan) {
+    if !plan.wants("bare") {
+        return;
+    }
+    let place = tempfile::tempdir_in(&plan.directory).expect("a directory");
+    let options = Options { capacity: 256 << 20, ..Options::default() };
+    let device = FileDevice::create(place.path().join("bare"), &options).expect("a file");
+    let buffer = AlignedBuffer::new(4096, 4096);
+    let at = AtomicU64::new(0);
+    let writes = rate(1, plan.time, |_, _| {
+        let address = at.fetch_add(4096, Ordering::Relaxed) % (256 << 20);
+        (&device).write(address, &[&buffer], How::Durable).expect("a write");
+        1
+    });
+    show("bare durable writes of 4 KiB", writes, "");
+    for threads in [1, 16] {
+        let reads = rate(threads, plan.time, |_, random| {
+            let mut buffer = AlignedBuffer::new(4096, 4096);
+            for _ in 0..16 {
+                (&device).read(random.below(65_536) * 4096, &mut buffer).expect("a read");
+            }
+            16
+        });
+        show(&format!("bare reads of 4 KiB, {threads} threads"), reads, "");
+    }
+}
+
+fn durable(plan: &Plan) {
+    for threads in [1, 4, 16, 64] {
+        let name = format!("durable puts, {threads} threads");
+        if !plan.wants(&name) {
+            continue;
+        }
+        let (_place, db) = store(&plan.directory, Durability::Buffered);
+        let before = db.stats().expect("figures").device;
+        let puts = rate(threads, plan.time, |_, random| {
+            let key = random.below(1_000_000).to_le_bytes();
+            db.put_durable(key, [7; 100]).expect("a put");
+            1
+        });
+        let after = db.stats().expect("figures").device;
+        let writes = after.writes - before.writes + after.flushes - before.flushes;
+        let each = puts * plan.time.as_secs_f64() / writes as f64;
+        show(&name, puts, &format!("{each:.1} puts a device call"));
+    }
+}
+
+fn buffered(plan: &Plan) {
+    for (threads, bytes) in [(1, 100), (2, 100), (1, 1024), (2, 1024)] {
+        let name = format!("puts of {bytes} B, {threads} threads");
+        if !plan.wants(&name) {
+            continue;
+        }
+        let (_place, db) = store(&plan.directory, Durability::default());
+        let value = vec![7; bytes];
+        let puts = rate(threads, plan.time, |_, random| {
+            for _ in 0..64 {
+                db.put(random.below(500_000).to_le_bytes(), &value).expect("a put");
+            }
+            64
+        });
+        show(&name, puts, "");
+    }
+    if plan.wants("batches of 1000") {
+        let (_place, db) = store(&plan.directory, Durability::default());
+        let puts = rate(1, plan.time, |_, random| {
+            let mut batch = Batch::new();
+            for _ in 0..1000 {
+                batch.put(random.below(500_000).to_le_bytes(), [7; 100]);
+            }
+            db.write(&batch).expect("a batch");
+            1000
+        });
+        show("puts in batches of 1000", puts, "");
+    }
+}
+
+fn gets(plan: &Plan) {
+    if plan.wants("cached gets") {
+        let (_place, db) = store(&plan.directory, Durability::default());
+        const KEYS: u64 = 200_000;
+        for key in 0..KEYS {
+            db.put(key.to_le_bytes(), [7; 100]).expect("a put");
+        }
+        db.sync().expect("a sync");
+        for threads in [1, 2] {
+            let gets = rate(threads, plan.time, |_, random| {
+                for _ in 0..64 {
+                    let value = db.get(random.below(KEYS).to_le_bytes()).expect("a get");
+                    assert_eq!(value.expect("a value").len(), 100);
+                }
+                64
+            });
+            show(&format!("cached gets, {threads} threads"), gets, "");
+        }
+    }
+    if plan.wants("cold gets") {
+        let (_place, db) = store(&plan.directory, Durability::default());
+        const KEYS: u64 = 600_000;
+        for key in 0..KEYS {
+            db.put(key.to_le_bytes(), [7; 1024]).expect("a put");
+        }
+        db.sync().expect("a sync");
+        for threads in [1, 16] {
+            let before = db.stats().expect("figures").device;
+            let gets = rate(threads, plan.time, |_, random| {
+                db.get(random.below(KEYS).to_le_bytes()).expect("a get").expect("a value");
+                1
+            });
+            let reads = db.stats().expect("figures").device.reads - before.reads;
+            let each = reads as f64 / (gets * plan.time.as_secs_f64());
+            show(&format!("cold gets, {threads} threads"), gets, &format!("{each:.2} reads each"));
+        }
+        let gets = rate(1, plan.time, |_, random| {
+            let keys: Vec<[u8; 8]> = (0..64).map(|_| random.below(KEYS).to_le_bytes()).collect();
+            db.get_many(&keys).expect("values");
+            64
+        });
+        show("cold get_many of 64", gets, "");
+    }
+}
+
+fn main() {
+    let plan = Plan::of_arguments();
+    bare(&plan);
+    durable(&plan);
+    buffered(&plan);
+    gets(&plan);
+}

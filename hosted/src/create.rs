@@ -1,0 +1,169 @@
+//! What opening and making stores need beside the engine: sizes, memory, names.
+//!
+//! A new store appears under its name only when it is whole: it is made under a temporary name beside it and renamed,
+//! never over something that exists.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use emberkv_core::format::superblock::{STRIDE_MAX, STRIDE_MIN, SUPERBLOCK_BYTES, Superblock};
+use emberkv_core::{Checksums, Config, Geometry, required_bytes};
+use emberkv_file::AlignedBuffer;
+use rustix::fs::RenameFlags;
+
+use crate::builder::Arena;
+use crate::device::Device;
+use crate::error::Error;
+use crate::{random_seed, segment_bytes_for};
+
+/// Arenas begin at a multiple of this, so that frames are whole pages of the machine.
+const PAGE_BYTES: usize = 4096;
+
+/// Left to the rest of the program.
+const HEADROOM_BYTES: usize = 64 << 20;
+
+/// Fewer keys than these save no memory worth speaking of.
+const KEYS_WORTHWHILE: u32 = 1 << 16;
+
+/// Capacity of a new store where the user did not choose.
+const CAPACITY_DEFAULT: u64 = 64 << 20;
+
+/// Most that a new store may grow to where the user did not choose.
+const CAPACITY_MAX_DEFAULT: u64 = 64 << 30;
+
+/// Segments that a new store which may grow has room for at least, superblocks included.
+const SEGMENTS_AT_START: u64 = 5;
+
+/// The block device at `path`, if there is one. The names that stay the same from boot to boot (`/dev/disk/by-id/..`) are
+/// symbolic links, which the device itself does not follow: they are resolved here.
+pub(crate) fn block_device(path: &Path) -> Option<PathBuf> {
+    let is_device = fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device());
+    let is_link = || path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+    match is_device {
+        true if is_link() => fs::canonicalize(path).ok(),
+        true => Some(path.to_owned()),
+        false => None,
+    }
+}
+
+/// Capacity and largest capacity of a new store, where the user did not choose both.
+pub(crate) fn sizes(
+    path: &Path,
+    capacity: Option<u64>,
+    capacity_max: Option<u64>,
+    segment_bytes: Option<u32>,
+) -> (u64, u64) {
+    let default_max = capacity.unwrap_or_else(|| {
+        free_bytes(path).unwrap_or(u64::MAX).clamp(CAPACITY_DEFAULT, CAPACITY_MAX_DEFAULT)
+    });
+    let capacity_max = capacity_max.unwrap_or(default_max);
+    let capacity = capacity.unwrap_or(CAPACITY_DEFAULT.min(capacity_max));
+    // What may grow far has large segments, and needs a few of them to begin with.
+    let segment = segment_bytes
+        .unwrap_or_else(|| segment_bytes_for(capacity, capacity_max, PAGE_BYTES as u32));
+    let least = SEGMENTS_AT_START * u64::from(segment);
+    (capacity.max(least.min(capacity_max)), capacity_max.max(capacity))
+}
+
+/// Free bytes of the file system that `path` would be on, in whole MiB; `None` where it does not say.
+fn free_bytes(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(directory_of(path)).ok()?;
+    let free = found.f_bavail.checked_mul(found.f_frsize)?;
+    (found.f_blocks > 0).then_some(free >> 20 << 20)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A name beside `path`; of the kind that the file backend uses while it writes a new file's zeros.
+pub(crate) fn temporary_name(path: &Path) -> Result<PathBuf, Error> {
+    let seed =
+        random_seed().map_err(|error| Error::io("cannot read the random source", path, error))?;
+    let [a, b, c, d, e, f, g, h, ..] = seed;
+    let unique = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    Ok(directory_of(path).join(format!(".emberkv-creating-{unique:016x}")))
+}
+
+/// Gives a finished store its name, unless something has taken it in the meantime.
+pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<(), Error> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::Exists { path: path.to_owned() },
+        _ => Error::io("cannot give the new store its name", path, error),
+    };
+    let cwd = rustix::fs::CWD;
+    let renamed = rustix::fs::renameat_with(cwd, temporary, cwd, path, RenameFlags::NOREPLACE);
+    match renamed.map_err(io::Error::from) {
+        Ok(()) => {}
+        // A file system without this kind of rename: a link does not replace anything either.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            fs::hard_link(temporary, path).map_err(|_| failed(error))?;
+            fs::remove_file(temporary).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    // The new name is durable on return, as everything else is.
+    let directory = fs::File::open(directory_of(path)).and_then(|directory| directory.sync_all());
+    directory.map_err(failed)
+}
+
+/// A device as large as the store on it may grow, and the bytes of its segments: what the memory is reckoned from.
+/// Without a readable superblock, which is for the engine to tell, the device as it is.
+pub(crate) fn size_of_store(device: &dyn Device) -> (Geometry, u32) {
+    let geometry = device.geometry();
+    let Some(block) = superblock(device) else {
+        return (Geometry { capacity_max: geometry.capacity, ..geometry }, 0);
+    };
+    let segments = u64::from(block.segments_max) * u64::from(block.segment_bytes);
+    let most = geometry.capacity.max(block.data_offset + segments);
+    (Geometry { capacity: most, capacity_max: most, ..geometry }, block.segment_bytes)
+}
+
+/// The superblock, from its first readable copy.
+fn superblock(device: &dyn Device) -> Option<Superblock> {
+    let geometry = device.geometry();
+    let bytes = SUPERBLOCK_BYTES.next_multiple_of(geometry.read_unit as usize);
+    let mut buffer = AlignedBuffer::new(bytes, geometry.buffer_align as usize);
+    let strides =
+        (STRIDE_MIN.trailing_zeros()..=STRIDE_MAX.trailing_zeros()).map(|shift| 1_u64 << shift);
+    for at in std::iter::once(0).chain(strides) {
+        if device.read(at, &mut buffer).is_ok()
+            && let Ok(block) = Superblock::decode(&Checksums::PORTABLE, &buffer)
+        {
+            return Some(block);
+        }
+    }
+    None
+}
+
+/// Memory for a store: as much of the configuration as this process can get. A limit on its address space (`ulimit -v`)
+/// costs keys, not the store.
+pub(crate) fn settle(geometry: &Geometry, mut config: Config) -> Result<(Config, Arena), Error> {
+    // Ends: the keys are halved each time.
+    loop {
+        let bytes = required_bytes(&config, geometry);
+        if let Some(arena) = arena(geometry, bytes) {
+            return Ok((config, arena));
+        }
+        if config.keys_max <= KEYS_WORTHWHILE {
+            return Err(Error::NoMemory { bytes });
+        }
+        config.keys_max /= 2;
+    }
+}
+
+/// So much aligned memory, if this process can have it.
+pub(crate) fn arena(geometry: &Geometry, bytes: usize) -> Option<Arena> {
+    let align = (geometry.buffer_align as usize).max(PAGE_BYTES);
+    // Asked for once to see whether it is there: the buffer itself would end the process if not. Nothing is touched, so
+    // this costs no memory.
+    let mut probe: Vec<u8> = Vec::new();
+    probe.try_reserve_exact(bytes.checked_add(align)?.checked_add(HEADROOM_BYTES)?).ok()?;
+    drop(probe);
+    Some(AlignedBuffer::new(bytes, align))
+}
