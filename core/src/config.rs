@@ -106,7 +106,47 @@ pub enum OnDamage {
     Degrade,
 }
 
+/// Fewest frames of a pool for segments and pages of these sizes.
+const fn frames_min(segment_bytes: u32, page_bytes: u32) -> u32 {
+    let eighth = segment_bytes / 8;
+    let most = if page_bytes * 12 < 32 << 10 { page_bytes * 12 } else { 32 << 10 };
+    let record_pages = (if eighth < most { eighth } else { most }) / page_bytes + 2;
+    // What `Engine::new` asks for.
+    3 * record_pages + 8
+}
+
 impl Config {
+    /// A small store on NOR flash whose erase blocks have `segment_bytes`: one segment a block, pages of 256 bytes, the
+    /// smallest pool that takes its records, no hints, two snapshots that keep sixteen versions, and checksums without
+    /// tables. `seed` as in the field of that name.
+    ///
+    /// Records have at most an eighth of a segment and twelve pages. At 60 percent of live bytes at most 2.5 bytes are
+    /// written for each byte in the worst case.
+    #[must_use]
+    pub const fn mcu(seed: [u8; 32], segment_bytes: u32, keys_max: u32) -> Self {
+        const PAGE_BYTES: u32 = 256;
+        Self {
+            segment_bytes,
+            seed,
+            page_bytes: PAGE_BYTES,
+            frames: frames_min(segment_bytes, PAGE_BYTES),
+            keys_max,
+            key_bytes_max: 64,
+            hints: Hints::Omit,
+            live_percent: 60,
+            pacing: Pacing::Incremental,
+            snapshots_max: if crate::parts::SNAPSHOTS { 2 } else { 0 },
+            versions_max: if crate::parts::SNAPSHOTS { 16 } else { 0 },
+            snapshot_pressure: SnapshotPressure::ExpireOldest,
+            access: Access::ReadWrite,
+            damage: OnDamage::Refuse,
+            arena: ArenaContent::Unknown,
+            checksums: Checksums::SMALL,
+            #[cfg(feature = "canaries")]
+            canary: None,
+        }
+    }
+
     #[cfg(feature = "canaries")]
     pub(crate) const fn cage(&self) -> Cage {
         Cage::new(self.canary)

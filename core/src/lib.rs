@@ -8,6 +8,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod arena;
 mod async_store;
 pub mod canary;
 pub mod engine;
@@ -29,6 +30,7 @@ pub mod snapshot;
 pub mod stats;
 pub mod types;
 
+pub use arena::Arena;
 pub use async_store::{AsyncStore, ValueCursor};
 pub use config::{Access, ArenaContent, Config, Hints, OnDamage, Pacing, SnapshotPressure};
 pub use device::{
@@ -38,7 +40,7 @@ pub use device::{
 pub use engine::{CheckSummary, Cursor, Pass, ScrubProgress};
 pub use error::{Corruption, Damage, Error};
 pub use format::checksum::Checksums;
-pub use memory::required_bytes;
+pub use memory::{arena_bytes, required_bytes};
 pub use merge::MergeNeed;
 pub use snapshot::SnapshotId;
 pub use stats::{SegmentStats, Stats};

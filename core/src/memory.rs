@@ -43,6 +43,9 @@ pub struct Memory<'m> {
     pub version_hooks: &'m mut [Hook],
 }
 
+/// Most segments of a store.
+const SEGMENTS_MAX: u64 = 1 << 20;
+
 /// How much of everything a configuration needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sizes {
@@ -59,16 +62,26 @@ struct Sizes {
     align: usize,
 }
 
-/// Bytes for the alignment of each of the thirteen parts.
-const SLACK: usize = 13 * 16;
+// The parts lie in the order of their alignment, so that none but the first needs room to be aligned: pages are multiples
+// of 16 bytes, and so on down.
+const _: () = assert!(align_of::<u64>() <= 16 && align_of::<u32>() <= 8);
+const _: () = assert!(size_of::<Slot>() % 8 == 0 && size_of::<VersionSlot>() % 8 == 0);
+const _: () = assert!(size_of::<SnapshotSlot>() % 8 == 0);
+const _: () = assert!(size_of::<ShardMeta>() % 4 == 0 && size_of::<Hook>() % 4 == 0);
 
 impl Sizes {
-    fn new(config: &Config, buffer_align: u32, segments_max: u32, segment_bytes: u32) -> Self {
+    const fn new(
+        config: &Config,
+        buffer_align: u32,
+        segments_max: u32,
+        segment_bytes: u32,
+    ) -> Self {
         let hint_bytes = match config.hints {
             // One run of pages, at most a 32nd of the segment and an eighth of the pool.
-            Hints::Write => (segment_bytes as usize / 32)
-                .min(60 << 10)
-                .min(config.frames as usize / 8 * config.page_bytes as usize),
+            Hints::Write => least(
+                least(segment_bytes as usize / 32, 60 << 10),
+                config.frames as usize / 8 * config.page_bytes as usize,
+            ),
             Hints::Omit => 0,
         };
         Self {
@@ -78,15 +91,15 @@ impl Sizes {
             shards: shards_for(config.keys_max),
             segments: segments_max as usize,
             hint_bytes,
-            snapshots: usize::from(config.snapshots_max),
+            snapshots: config.snapshots_max as usize,
             versions: config.versions_max as usize,
             buckets: buckets_for(config.versions_max),
             hooks: hooks_for(config.snapshots_max),
-            align: buffer_align.max(16) as usize,
+            align: if buffer_align > 16 { buffer_align as usize } else { 16 },
         }
     }
 
-    fn bytes(&self) -> usize {
+    const fn bytes(&self) -> usize {
         self.frames * (self.frame_bytes + 8 + 4)
             + PageTable::words_for(self.frames as u32) * 8
             + self.slots * size_of::<Slot>()
@@ -98,7 +111,6 @@ impl Sizes {
             + self.buckets * 4
             + self.hooks * size_of::<Hook>()
             + self.align
-            + SLACK
     }
 }
 
@@ -146,7 +158,7 @@ fn lay_out(config: &Config, geometry: &Geometry) -> Result<Superblock, Error> {
     let data_offset = 2 * u64::from(stride);
     let segments_max = (geometry.capacity_max.saturating_sub(data_offset)
         / u64::from(segment_bytes))
-    .min(1 << 20) as u32;
+    .min(SEGMENTS_MAX) as u32;
     if geometry.capacity.saturating_sub(data_offset) / u64::from(segment_bytes) < 4 {
         return fail("capacity", "large enough for four segments and two superblocks");
     }
@@ -197,6 +209,23 @@ pub fn required_bytes(config: &Config, geometry: &Geometry) -> usize {
     lay_out(config, geometry).map_or(0, |block| required_for(config, geometry.buffer_align, &block))
 }
 
+/// Most bytes of arena that [`required_bytes`] asks for, as a constant: for statics. It differs by what the two superblocks
+/// leave to segments, 20 bytes each.
+///
+/// # Panics
+/// Where `segment_bytes` is left to `format` to choose.
+#[must_use]
+pub const fn arena_bytes(config: &Config, geometry: &Geometry) -> usize {
+    assert!(config.segment_bytes > 0, "a constant arena needs the size of segments");
+    let segments = geometry.capacity_max / config.segment_bytes as u64;
+    let segments = if segments > SEGMENTS_MAX { SEGMENTS_MAX } else { segments };
+    Sizes::new(config, geometry.buffer_align, segments as u32, config.segment_bytes).bytes()
+}
+
+const fn least(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
+}
+
 /// Bytes of arena for a store with this superblock.
 #[must_use]
 pub fn required_for(config: &Config, buffer_align: u32, block: &Superblock) -> usize {
@@ -223,26 +252,32 @@ impl<'m> Memory<'m> {
         let mut rest = arena;
         let frames =
             take_bytes(&mut rest, sizes.frames * sizes.frame_bytes, sizes.align).ok_or(short)?;
+        // By alignment: see `Sizes`.
         let slots: &mut [Slot] = take(&mut rest, sizes.slots).ok_or(short)?;
         if config.arena == crate::config::ArenaContent::Unknown {
             slots.fill([0; 3]);
         }
+        let frame_pages = take_zeroed(&mut rest, sizes.frames).ok_or(short)?;
+        let words = PageTable::words_for(sizes.frames as u32);
+        let page_table = take_zeroed(&mut rest, words).ok_or(short)?;
+        let segments = take_zeroed(&mut rest, sizes.segments).ok_or(short)?;
+        // Versions are not touched before they are needed.
+        let versions = take(&mut rest, sizes.versions).ok_or(short)?;
+        let snapshots = take_zeroed(&mut rest, sizes.snapshots).ok_or(short)?;
         Ok(Self {
             frames,
-            frame_pages: take_zeroed(&mut rest, sizes.frames).ok_or(short)?,
-            frame_states: take_zeroed(&mut rest, sizes.frames).ok_or(short)?,
-            page_table: take_zeroed(&mut rest, PageTable::words_for(sizes.frames as u32))
-                .ok_or(short)?,
+            frame_pages,
+            page_table,
             slots,
+            segments,
+            versions,
+            snapshots,
+            frame_states: take_zeroed(&mut rest, sizes.frames).ok_or(short)?,
             shards: take_zeroed(&mut rest, sizes.shards).ok_or(short)?,
-            segments: take_zeroed(&mut rest, sizes.segments).ok_or(short)?,
             order: take_zeroed(&mut rest, sizes.segments).ok_or(short)?,
-            hints: take_bytes(&mut rest, sizes.hint_bytes, 1).ok_or(short)?,
-            snapshots: take_zeroed(&mut rest, sizes.snapshots).ok_or(short)?,
-            // Not touched before they are needed.
-            versions: take(&mut rest, sizes.versions).ok_or(short)?,
             version_buckets: take_zeroed(&mut rest, sizes.buckets).ok_or(short)?,
             version_hooks: take_zeroed(&mut rest, sizes.hooks).ok_or(short)?,
+            hints: take_bytes(&mut rest, sizes.hint_bytes, 1).ok_or(short)?,
         })
     }
 }

@@ -5,6 +5,8 @@
 //! as if everything were there. The medium is the same whatever a build has: what a store needs and a build lacks is told
 //! by [`Error::LeftOut`](crate::Error::LeftOut), before anything is written.
 
+/// Checks and scrubs.
+pub(crate) const CHECK: bool = cfg!(feature = "check");
 /// Values of more than one record.
 pub(crate) const CHUNKS: bool = cfg!(feature = "chunks");
 /// Hints: a store can always be opened without them, by scanning.

@@ -1,20 +1,26 @@
 //! The blocking driver: [`AsyncStore`] over a device whose futures are ready at once.
 
+mod stream;
+
 use core::ops::Range;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
-use crate::async_store::{AsyncStore, ValueCursor, no_device, read_superblock};
+use crate::async_store::{
+    AsyncStore, Found, IDLE_CALLS_MAX, no_device, read_or_plan, read_superblock,
+};
 use crate::config::Config;
 use crate::device::{AsyncBlockDevice, BlockDevice, Caps, Durability, Geometry};
 use crate::engine::{CheckSummary, Cursor, Engine, ScrubProgress};
 use crate::error::{Corruption, Error};
-use crate::format::superblock::Superblock;
 use crate::memory::plan;
 use crate::merge::MergeNeed;
+use crate::parts::CHUNKS;
 use crate::snapshot::SnapshotId;
 use crate::stats::{SegmentStats, Stats};
 use crate::types::{EntryKind, SegmentId, Seq};
+
+pub use stream::{StreamError, ValueReader};
 
 /// A blocking device in the clothes of an asynchronous one: every future is ready when it is first polled.
 #[derive(Debug)]
@@ -88,9 +94,11 @@ impl<'m, D: BlockDevice> Store<'m, D> {
         arena: &'m mut [u8],
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
-        let device = Blocking(device);
-        let block = plan(config, &AsyncBlockDevice::geometry(&device)).map_err(no_device)?;
-        Self::formatted(device, arena, config, &block)
+        // Not by the future of `AsyncStore::format`, which would hold another store on the stack.
+        let block = plan(config, &device.geometry()).map_err(no_device)?;
+        let mut inner = AsyncStore::with_memory(Blocking(device), arena, config, &block)?;
+        now(inner.write_empty(&block))?;
+        Ok(Self { inner })
     }
 
     /// See [`AsyncStore::open`].
@@ -100,7 +108,9 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     pub fn open(device: D, arena: &'m mut [u8], config: &Config) -> Result<Self, Error<D::Error>> {
         let mut device = Blocking(device);
         let block = now(read_superblock(&mut device, arena, config))?;
-        Self::recovered(device, arena, config, &block)
+        let mut store = Self { inner: AsyncStore::with_memory(device, arena, config, &block)? };
+        store.drive(Engine::poll_recover)?;
+        Ok(store)
     }
 
     /// See [`AsyncStore::open_or_format`].
@@ -113,56 +123,13 @@ impl<'m, D: BlockDevice> Store<'m, D> {
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
         let mut device = Blocking(device);
-        match now(AsyncStore::find_superblock(&mut device, arena, config))? {
-            Some(block) => Self::recovered(device, arena, config, &block),
-            None => Self::format(device.0, arena, config),
+        let (block, found) = now(read_or_plan(&mut device, arena, config))?;
+        let mut inner = AsyncStore::with_memory(device, arena, config, &block)?;
+        match found {
+            Found::Store => now(inner.recover())?,
+            Found::Blank => now(inner.write_empty(&block))?,
         }
-    }
-
-    // A store is large. So it is made in its final place, which a value that is returned by its name is, and lent to the futures;
-    // inside of them, or taken out of a `Result` and put into another one, it would be on the stack several times.
-
-    fn recovered(
-        device: Blocking<D>,
-        arena: &'m mut [u8],
-        config: &Config,
-        block: &Superblock,
-    ) -> Result<Self, Error<D::Error>> {
-        let mut store = Self::unopened(device, arena, config, block);
-        if let Ok(made) = &mut store
-            && let Err(error) = now(made.inner.recover())
-        {
-            store = Err(error);
-        }
-        store
-    }
-
-    fn formatted(
-        device: Blocking<D>,
-        arena: &'m mut [u8],
-        config: &Config,
-        block: &Superblock,
-    ) -> Result<Self, Error<D::Error>> {
-        let mut store = Self::unopened(device, arena, config, block);
-        if let Ok(made) = &mut store
-            && let Err(error) = now(made.inner.write_empty(block))
-        {
-            store = Err(error);
-        }
-        store
-    }
-
-    #[inline(never)]
-    fn unopened(
-        device: Blocking<D>,
-        arena: &'m mut [u8],
-        config: &Config,
-        block: &Superblock,
-    ) -> Result<Self, Error<D::Error>> {
-        match AsyncStore::unopened(device, arena, config, block) {
-            Ok(inner) => Ok(Self { inner }),
-            Err(error) => Err(error),
-        }
+        Ok(Self { inner })
     }
 
     /// See [`AsyncStore::put`].
@@ -170,14 +137,49 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     /// # Errors
     /// As there.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<D::Error>> {
-        // Most puts only encode into a frame: no need to build a future for those.
-        if let Ok(Poll::Ready(())) = self.inner.engine.poll_put(key, value) {
-            if self.inner.engine.has_work() {
-                now(self.inner.drain());
-            }
-            return Ok(());
+        if CHUNKS && value.len() > self.inner.engine.single_value_max(key) {
+            return self.put_chunked(key, value);
         }
+        self.drive(|engine| engine.poll_put(key, value))?;
+        self.drain();
+        Ok(())
+    }
+
+    // Not inlined: the future would take its room in the frame of every put.
+    #[inline(never)]
+    fn put_chunked(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<D::Error>> {
         now(self.inner.put(key, value))
+    }
+
+    /// Drives a call of the engine until it is ready, as `drive!` does, and without a future on the stack.
+    fn drive<T>(
+        &mut self,
+        mut call: impl FnMut(&mut Engine<'m>) -> Result<Poll<T>, Error>,
+    ) -> Result<T, Error<D::Error>> {
+        let mut idle = 0;
+        loop {
+            match call(&mut self.inner.engine) {
+                Ok(Poll::Ready(value)) => return Ok(value),
+                Ok(Poll::Pending) => {
+                    idle = if self.pump() { 0 } else { idle + 1 };
+                    if idle > IDLE_CALLS_MAX {
+                        return Err(Error::PoolExhausted);
+                    }
+                }
+                Err(error) => return Err(self.inner.translate(error)),
+            }
+        }
+    }
+
+    /// Executes one operation; false where there is none.
+    #[inline(never)]
+    fn pump(&mut self) -> bool {
+        now(self.inner.pump())
+    }
+
+    /// Lets the device have what is queued.
+    fn drain(&mut self) {
+        while self.inner.engine.has_work() && self.pump() {}
     }
 
     /// Puts a value of `bytes` bytes from a reader: any size up to 2^40, in constant memory. The value is visible all at
@@ -199,7 +201,9 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     /// # Errors
     /// As there.
     pub fn delete(&mut self, key: &[u8]) -> Result<bool, Error<D::Error>> {
-        now(self.inner.delete(key))
+        let was_there = self.drive(|engine| engine.poll_delete(key))?;
+        self.drain();
+        Ok(was_there)
     }
 
     /// See [`AsyncStore::sync`].
@@ -207,7 +211,8 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     /// # Errors
     /// As there.
     pub fn sync(&mut self) -> Result<(), Error<D::Error>> {
-        now(self.inner.sync())
+        let target = self.inner.engine.published_seq();
+        self.drive(|engine| engine.poll_sync(target))
     }
 
     /// See [`AsyncStore::get`].
@@ -375,7 +380,10 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     /// # Errors
     /// As there.
     pub fn merge_step(&mut self, budget: u64) -> Result<bool, Error<D::Error>> {
-        now(self.inner.merge_step(budget))
+        let mut left = budget;
+        let more = self.drive(|engine| engine.poll_merge(&mut left))?;
+        self.drain();
+        Ok(more)
     }
 
     /// See [`AsyncStore::shrink_step`].
@@ -461,7 +469,7 @@ impl<D: BlockDevice> Batch<'_, '_, D> {
     /// `BatchTooLarge`, `KeySize`, `ValueTooLarge`, `KeydirFull`, `Poisoned`, `ReadOnly`, `PoolExhausted`; the batch is as
     /// before and can still be committed.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<D::Error>> {
-        now(self.store.inner.stage(EntryKind::Value, key, value))
+        self.store.drive(|engine| engine.poll_stage(EntryKind::Value, key, value))
     }
 
     /// Adds a delete, of a key that may or may not be there.
@@ -469,7 +477,7 @@ impl<D: BlockDevice> Batch<'_, '_, D> {
     /// # Errors
     /// As for [`put`](Self::put).
     pub fn delete(&mut self, key: &[u8]) -> Result<(), Error<D::Error>> {
-        now(self.store.inner.stage(EntryKind::Tombstone, key, &[]))
+        self.store.drive(|engine| engine.poll_stage(EntryKind::Tombstone, key, &[]))
     }
 
     /// Makes the batch visible. It is durable after the next [`Store::sync`]; a crash before that leaves all of it or
@@ -478,7 +486,9 @@ impl<D: BlockDevice> Batch<'_, '_, D> {
     /// # Errors
     /// `Full`, `Poisoned`, `PoolExhausted`; nothing changed.
     pub fn commit(self) -> Result<Seq, Error<D::Error>> {
-        now(self.store.inner.commit())
+        let seq = self.store.drive(Engine::poll_commit)?;
+        self.store.drain();
+        Ok(seq)
     }
 }
 
@@ -486,57 +496,5 @@ impl<D: BlockDevice> Drop for Batch<'_, '_, D> {
     fn drop(&mut self) {
         // After a commit there is nothing left to forget. No I/O: frames are given back.
         self.store.inner.engine.abort_batch();
-    }
-}
-
-/// Reads one value piece by piece.
-#[derive(Debug)]
-pub struct ValueReader<'s, 'm, D: BlockDevice> {
-    store: &'s mut Store<'m, D>,
-    value: ValueCursor,
-}
-
-impl<D: BlockDevice> ValueReader<'_, '_, D> {
-    /// Bytes of the whole value.
-    #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.value.bytes()
-    }
-}
-
-impl<D: BlockDevice> Drop for ValueReader<'_, '_, D> {
-    fn drop(&mut self) {
-        self.store.inner.engine.release_record();
-    }
-}
-
-/// The error of reading a value as a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamError<E>(pub Error<E>);
-
-impl<E: core::fmt::Display> core::fmt::Display for StreamError<E> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<E: core::fmt::Debug + core::fmt::Display> core::error::Error for StreamError<E> {}
-
-impl<E: core::fmt::Debug + core::fmt::Display> embedded_io::Error for StreamError<E> {
-    fn kind(&self) -> embedded_io::ErrorKind {
-        match self.0 {
-            Error::Corrupted(_) => embedded_io::ErrorKind::InvalidData,
-            _ => embedded_io::ErrorKind::Other,
-        }
-    }
-}
-
-impl<D: BlockDevice> embedded_io::ErrorType for ValueReader<'_, '_, D> {
-    type Error = StreamError<D::Error>;
-}
-
-impl<D: BlockDevice> embedded_io::Read for ValueReader<'_, '_, D> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        now(self.store.inner.read_value(&mut self.value, buffer)).map_err(StreamError)
     }
 }

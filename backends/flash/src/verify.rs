@@ -16,9 +16,10 @@ pub enum Verify {
 #[cfg(any(feature = "embedded-storage", feature = "spi-nor"))]
 pub(crate) const PIECE: usize = 128;
 
-/// Room for a piece, aligned for media that move data by DMA.
+/// Room for a piece, aligned for media that move data by DMA: to the cache lines of a Cortex-M7. Every future that
+/// programs holds one.
 #[cfg(any(feature = "embedded-storage", feature = "spi-nor"))]
-#[repr(align(64))]
+#[repr(align(32))]
 pub(crate) struct Piece(pub(crate) [u8; PIECE]);
 
 /// The greatest alignment that a piece has.

@@ -25,8 +25,7 @@ use crate::format::superblock::Superblock;
 use crate::memory::{Memory, plan};
 use crate::stats::Stats;
 use crate::types::SegmentId;
-use probe::is_blank;
-pub(crate) use probe::read_superblock;
+pub(crate) use probe::{Found, read_or_plan, read_superblock};
 
 pub use read::ValueCursor;
 
@@ -79,84 +78,12 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
         let block = plan(config, &device.geometry()).map_err(no_device)?;
-        let mut store = Self::unopened(device, arena, config, &block)?;
+        let mut store = Self::with_memory(device, arena, config, &block)?;
         store.write_empty(&block).await?;
         Ok(store)
     }
 
-    /// Opens the store on the device. Everything that it then shows is durable; after a crash that takes one small write.
-    ///
-    /// # Errors
-    /// `NotAStore`, `UnsupportedVersion`, `UnsupportedFeatures`, `DeviceTooSmall`, `UnitMismatch`, `Config`,
-    /// `ArenaTooSmall`, `KeydirFull`, `Corrupted`, `Device`; nothing was written.
-    pub async fn open(
-        mut device: D,
-        arena: &'m mut [u8],
-        config: &Config,
-    ) -> Result<Self, Error<D::Error>> {
-        let block = read_superblock(&mut device, arena, config).await?;
-        let mut store = Self::unopened(device, arena, config, &block)?;
-        store.recover().await?;
-        Ok(store)
-    }
-
-    /// Opens the store on the device, or formats a device whose first 64 KiB are blank.
-    ///
-    /// # Errors
-    /// As for [`open`](Self::open) and [`format`](Self::format); `NotBlank` where there is something else.
-    pub async fn open_or_format(
-        mut device: D,
-        arena: &'m mut [u8],
-        config: &Config,
-    ) -> Result<Self, Error<D::Error>> {
-        let found = Self::find_superblock(&mut device, arena, config).await?;
-        let block =
-            found.map_or_else(|| plan(config, &device.geometry()), Ok).map_err(no_device)?;
-        let mut store = Self::unopened(device, arena, config, &block)?;
-        match found {
-            Some(_) => store.recover().await?,
-            None => store.write_empty(&block).await?,
-        }
-        Ok(store)
-    }
-
-    /// The superblock of the store on the device; `None` where the device is blank.
-    pub(crate) async fn find_superblock(
-        device: &mut D,
-        arena: &mut [u8],
-        config: &Config,
-    ) -> Result<Option<Superblock>, Error<D::Error>> {
-        match read_superblock(device, arena, config).await {
-            Ok(block) => Ok(Some(block)),
-            Err(Error::NotAStore) if is_blank(device, arena).await? => Ok(None),
-            Err(Error::NotAStore) => Err(Error::NotBlank),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A store that knows nothing of the medium yet: [`recover`](Self::recover) or [`write_empty`](Self::write_empty) comes next.
-    pub(crate) fn unopened(
-        device: D,
-        arena: &'m mut [u8],
-        config: &Config,
-        block: &Superblock,
-    ) -> Result<Self, Error<D::Error>> {
-        let have = device.geometry().capacity;
-        let want = block.data_offset + u64::from(block.segment_bytes);
-        if have < want {
-            return Err(Error::DeviceTooSmall { want, have });
-        }
-        Self::with_memory(device, arena, config, block)
-    }
-
-    /// Reads the medium. Behind a reference, and so are the writes of `write_empty`: a store is large, and one inside a future
-    /// would be there several times.
-    pub(crate) async fn recover(&mut self) -> Result<(), Error<D::Error>> {
-        drive!(self, self.engine.poll_recover());
-        Ok(())
-    }
-
-    /// Makes the medium an empty store.
+    /// The rest of [`format`](Self::format).
     pub(crate) async fn write_empty(&mut self, block: &Superblock) -> Result<(), Error<D::Error>> {
         let segments = self.engine.stats().segments;
         for index in 0..segments {
@@ -170,7 +97,48 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         Ok(())
     }
 
-    fn with_memory(
+    /// Opens the store on the device. Everything that it then shows is durable; after a crash that takes one small write.
+    ///
+    /// # Errors
+    /// `NotAStore`, `UnsupportedVersion`, `UnsupportedFeatures`, `DeviceTooSmall`, `UnitMismatch`, `Config`,
+    /// `ArenaTooSmall`, `KeydirFull`, `Corrupted`, `Device`; nothing was written.
+    pub async fn open(
+        mut device: D,
+        arena: &'m mut [u8],
+        config: &Config,
+    ) -> Result<Self, Error<D::Error>> {
+        let block = read_superblock(&mut device, arena, config).await?;
+        let mut store = Self::with_memory(device, arena, config, &block)?;
+        store.recover().await?;
+        Ok(store)
+    }
+
+    /// Opens the store on the device, or formats a device whose first 64 KiB are blank.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open) and [`format`](Self::format); `NotBlank` where there is something else.
+    pub async fn open_or_format(
+        mut device: D,
+        arena: &'m mut [u8],
+        config: &Config,
+    ) -> Result<Self, Error<D::Error>> {
+        let (block, blank) = read_or_plan(&mut device, arena, config).await?;
+        let mut store = Self::with_memory(device, arena, config, &block)?;
+        match blank {
+            Found::Store => store.recover().await?,
+            Found::Blank => store.write_empty(&block).await?,
+        }
+        Ok(store)
+    }
+
+    /// The rest of [`open`](Self::open).
+    pub(crate) async fn recover(&mut self) -> Result<(), Error<D::Error>> {
+        drive!(self, self.engine.poll_recover());
+        Ok(())
+    }
+
+    /// A store that was not opened yet.
+    pub(crate) fn with_memory(
         device: D,
         arena: &'m mut [u8],
         config: &Config,
@@ -178,15 +146,24 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
     ) -> Result<Self, Error<D::Error>> {
         let (geometry, caps) = (device.geometry(), device.caps());
         let can_shrink = device.can_shrink();
-        let memory =
+        let want = block.data_offset + u64::from(block.segment_bytes);
+        if geometry.capacity < want {
+            return Err(Error::DeviceTooSmall { want, have: geometry.capacity });
+        }
+        let mut memory =
             Memory::carve(arena, config, geometry.buffer_align, block).map_err(no_device)?;
-        let engine = Engine::new(memory, &Setup { config, geometry, caps, can_shrink, block })
-            .map_err(no_device)?;
-        Ok(Self { engine, device, last_error: None, busy: false })
+        let setup = Setup { config, geometry, caps, can_shrink, block };
+        let plan = Engine::plan(&mut memory, &setup).map_err(no_device)?;
+        Ok(Self {
+            engine: Engine::new(memory, &setup, plan),
+            device,
+            last_error: None,
+            busy: false,
+        })
     }
 
     /// Executes one operation of the engine; false where there is none.
-    async fn pump(&mut self) -> bool {
+    pub(crate) async fn pump(&mut self) -> bool {
         if core::mem::take(&mut self.busy) {
             self.engine.interrupted();
         }
@@ -225,7 +202,7 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         }
     }
 
-    fn translate(&mut self, error: Error) -> Error<D::Error> {
+    pub(crate) fn translate(&mut self, error: Error) -> Error<D::Error> {
         match (error, self.last_error.take()) {
             (Error::Device(_), Some(last)) => Error::Device(last),
             (Error::Device(_), None) => Error::Poisoned,

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::device::AsyncBlockDevice;
 use crate::error::Error;
 use crate::format::superblock::{STRIDE_MAX, STRIDE_MIN, SUPERBLOCK_BYTES, Superblock};
-use crate::memory::take_bytes;
+use crate::memory::{plan, take_bytes};
 
 /// Bytes at the start of a device that must be blank for `open_or_format`.
 const PROBE_BYTES: u64 = 64 << 10;
@@ -47,7 +47,7 @@ pub(crate) async fn read_superblock<D: AsyncBlockDevice>(
 }
 
 /// Whether the start of the device was never written: all zeros or all ones.
-pub(super) async fn is_blank<D: AsyncBlockDevice>(
+async fn is_blank<D: AsyncBlockDevice>(
     device: &mut D,
     arena: &mut [u8],
 ) -> Result<bool, Error<D::Error>> {
@@ -68,4 +68,32 @@ pub(super) async fn is_blank<D: AsyncBlockDevice>(
         at += bytes as u64;
     }
     Ok(true)
+}
+
+/// What there is on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A store.
+    Store,
+    /// Nothing.
+    Blank,
+}
+
+/// The superblock of the store on the device, or what format would write on a blank one.
+pub(crate) async fn read_or_plan<D: AsyncBlockDevice>(
+    device: &mut D,
+    arena: &mut [u8],
+    config: &Config,
+) -> Result<(Superblock, Found), Error<D::Error>> {
+    match read_superblock(device, arena, config).await {
+        Ok(block) => Ok((block, Found::Store)),
+        Err(Error::NotAStore) => {
+            if !is_blank(device, arena).await? {
+                return Err(Error::NotBlank);
+            }
+            let block = plan(config, &device.geometry()).map_err(no_device)?;
+            Ok((block, Found::Blank))
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -43,8 +43,8 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         key: &[u8],
         buffer: &'b mut [u8],
     ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
-        let found = self.find(key).await?;
-        self.read_found(found, buffer).await
+        let Some(mut value) = self.find(key).await? else { return Ok(None) };
+        self.read_found(&mut value, buffer).await
     }
 
     /// The value that a key had at a snapshot, in `buffer`.
@@ -58,36 +58,26 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         buffer: &'b mut [u8],
     ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
         let located = self.engine.locate_at(snapshot, key).map_err(no_device)?;
-        let found = self.find_entry(located, key).await?;
-        self.read_found(found, buffer).await
+        let Some(mut value) = self.find_entry(located, key).await? else { return Ok(None) };
+        self.read_found(&mut value, buffer).await
     }
 
     async fn read_found<'b>(
         &mut self,
-        found: Option<ValueCursor>,
+        value: &mut ValueCursor,
         buffer: &'b mut [u8],
     ) -> Result<Option<&'b [u8]>, Error<D::Error>> {
-        let Some(mut value) = found else { return Ok(None) };
         if value.bytes > buffer.len() as u64 {
             self.engine.release_record();
             return Err(Error::BufferTooSmall { needed: value.bytes });
         }
         let buffer = &mut buffer[..value.bytes as usize];
-        self.read_all(&mut value, buffer).await?;
-        Ok(Some(buffer))
-    }
-
-    pub(crate) async fn read_all(
-        &mut self,
-        value: &mut ValueCursor,
-        buffer: &mut [u8],
-    ) -> Result<(), Error<D::Error>> {
         let mut done = 0;
         while done < buffer.len() {
             done += self.read_value(value, &mut buffer[done..]).await?;
         }
         self.engine.release_record();
-        Ok(())
+        Ok(Some(buffer))
     }
 
     /// Finds a key's value, to be read piece by piece with [`read_value`](Self::read_value).
@@ -185,7 +175,8 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         buffer: &'b mut [u8],
     ) -> Result<Option<(&'b [u8], &'b [u8])>, Error<D::Error>> {
         let found = self.engine.next_entry(*cursor).map_err(no_device)?;
-        self.read_next(found, cursor, buffer).await
+        let Some(found) = found else { return Ok(None) };
+        self.read_next(&found, cursor, buffer).await
     }
 
     /// The next key that had a value at a snapshot, and that value; as [`next`](Self::next).
@@ -199,19 +190,19 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
         buffer: &'b mut [u8],
     ) -> Result<Option<(&'b [u8], &'b [u8])>, Error<D::Error>> {
         let found = self.engine.next_entry_at(snapshot, *cursor).map_err(no_device)?;
-        self.read_next(found, cursor, buffer).await
+        let Some(found) = found else { return Ok(None) };
+        self.read_next(&found, cursor, buffer).await
     }
 
     async fn read_next<'b>(
         &mut self,
-        found: Option<(Cursor, Entry)>,
+        found: &(Cursor, Entry),
         cursor: &mut Cursor,
         buffer: &'b mut [u8],
     ) -> Result<Option<(&'b [u8], &'b [u8])>, Error<D::Error>> {
-        let Some((behind, entry)) = found else { return Ok(None) };
-        let result = self.read_pair(entry, buffer).await;
+        let result = self.read_pair(&found.1, buffer).await;
         if result.is_ok() || self.passes(&result) {
-            *cursor = behind;
+            *cursor = found.0;
         }
         let (key_bytes, bytes) = result?;
         let (key, rest) = buffer.split_at(key_bytes);
@@ -226,22 +217,22 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
     /// Key and value of an entry, side by side; their bytes.
     async fn read_pair(
         &mut self,
-        entry: Entry,
+        entry: &Entry,
         buffer: &mut [u8],
     ) -> Result<(usize, usize), Error<D::Error>> {
-        let record = drive!(self, self.engine.poll_record(&entry));
+        let record = drive!(self, self.engine.poll_record(entry));
         let key_bytes = record.key_bytes() as usize;
         if key_bytes <= buffer.len() {
             self.engine.copy_key(&record, &mut buffer[..key_bytes]);
         }
-        let mut value = self.value_cursor(entry, u64::from(record.value_bytes())).await?;
+        let mut value = self.value_cursor(*entry, u64::from(record.value_bytes())).await?;
         let needed = key_bytes as u64 + value.bytes;
         if needed > buffer.len() as u64 {
             self.engine.release_record();
             return Err(Error::BufferTooSmall { needed });
         }
         let rest = &mut buffer[key_bytes..needed as usize];
-        self.read_all(&mut value, rest).await?;
+        self.read_found(&mut value, rest).await?;
         Ok((key_bytes, value.bytes as usize))
     }
 

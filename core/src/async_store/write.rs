@@ -8,7 +8,6 @@ use crate::engine::{StreamIn, StreamSource};
 use crate::error::Error;
 use crate::merge::MergeNeed;
 use crate::parts::CHUNKS;
-use crate::types::{EntryKind, Seq};
 
 /// A chunked value that is being written. Whatever ends the call before its head is there, an error or a dropped future,
 /// gives its frames back and lets go of its chunks.
@@ -142,23 +141,5 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
     #[must_use]
     pub fn need_merge(&self) -> MergeNeed {
         self.engine.merge_need()
-    }
-
-    /// Adds to the batch.
-    pub(crate) async fn stage(
-        &mut self,
-        kind: EntryKind,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(), Error<D::Error>> {
-        drive!(self, self.engine.poll_stage(kind, key, value));
-        Ok(())
-    }
-
-    /// Appends the batch.
-    pub(crate) async fn commit(&mut self) -> Result<Seq, Error<D::Error>> {
-        let seq = drive!(self, self.engine.poll_commit());
-        self.drain().await;
-        Ok(seq)
     }
 }

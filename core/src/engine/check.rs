@@ -116,7 +116,7 @@ impl Inspection {
 impl Engine<'_> {
     /// Begins a check. Everything must be on the device: sync first.
     pub fn begin_check(&mut self) {
-        self.scrub.state = Inspection::default();
+        self.scrub.keep(Inspection::default());
     }
 
     /// The next damaged place, or the summary.
@@ -125,21 +125,20 @@ impl Engine<'_> {
     /// `Device`, `PoolExhausted`.
     pub fn poll_check(&mut self) -> Result<Poll<CheckStep>, Error> {
         loop {
-            let mut state = core::mem::take(&mut self.scrub.state);
+            let mut state = self.scrub.take()?;
             if !state.is_check() {
                 // Scrub steps came between: they have this walk now.
                 state = Inspection::default();
             }
             let step = self.poll_inspect(&mut state);
-            self.scrub.state = state;
-            let summary = &mut self.scrub.state.summary;
+            let found = matches!(step, Ok(Poll::Ready(Inspected::Damage(_))));
+            state.summary.damages += u64::from(found);
+            let summary = state.summary;
+            self.scrub.keep(state);
             match ready!(step?) {
                 Inspected::Bytes(_) => {}
-                Inspected::Damage(place) => {
-                    summary.damages += 1;
-                    return Ok(Poll::Ready(CheckStep::Damage(place)));
-                }
-                Inspected::Over => return Ok(Poll::Ready(CheckStep::Done(*summary))),
+                Inspected::Damage(place) => return Ok(Poll::Ready(CheckStep::Damage(place))),
+                Inspected::Over => return Ok(Poll::Ready(CheckStep::Done(summary))),
             }
         }
     }

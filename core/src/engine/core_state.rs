@@ -112,6 +112,14 @@ pub(crate) struct Setup<'a> {
     pub(crate) block: &'a Superblock,
 }
 
+/// What an engine will be: everything fits.
+pub(crate) struct Plan<'m> {
+    layout: Layout,
+    hints: HintBuffer<'m>,
+    dirty_max: u32,
+    run_pages: u32,
+}
+
 /// Shows figures only: frames hold bytes of keys and values.
 impl fmt::Debug for Engine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,9 +128,12 @@ impl fmt::Debug for Engine<'_> {
 }
 
 impl<'m> Engine<'m> {
-    /// An engine that knows nothing of the medium yet.
-    pub(crate) fn new(memory: Memory<'m>, setup: &Setup<'_>) -> Result<Self, Error> {
-        let (config, geometry, block) = (setup.config, &setup.geometry, setup.block);
+    /// Looks for everything that may be wrong with what an engine is made from.
+    ///
+    /// # Errors
+    /// `Config`, `Geometry`, `UnitMismatch`, `LeftOut`.
+    pub(crate) fn plan(memory: &mut Memory<'m>, setup: &Setup<'_>) -> Result<Plan<'m>, Error> {
+        let (config, block) = (setup.config, setup.block);
         let layout = Layout::new(block, config.page_bytes)?;
         Self::check_geometry(setup, &layout)?;
         Self::check_parts(config)?;
@@ -136,6 +147,27 @@ impl<'m> Engine<'m> {
                 want: "six and three times the pages of a record, at most 2^23",
             });
         }
+        let hints = HintBuffer::new(core::mem::take(&mut memory.hints), layout.hint_groups_max);
+        // Otherwise a record would look for room in one empty segment after the other.
+        let record_room = layout.aligned(layout.record_bytes_max)
+            + GROUP_HEADER_BYTES
+            + GROUP_TRAILER_BYTES
+            + layout.align
+            + hints.reserve_empty(1);
+        if layout.data_start + record_room + Limits::tail_reserve(&layout) > layout.data_end {
+            return Err(Error::Config {
+                field: "segment_bytes",
+                want: "larger: a record does not fit beside the header and the footer",
+            });
+        }
+        Ok(Plan { layout, hints, dirty_max, run_pages })
+    }
+
+    /// An engine that knows nothing of the medium yet. This cannot fail, so that it is built where the caller wants it: it
+    /// is too large to be handed on in results where stacks are small.
+    pub(crate) fn new(memory: Memory<'m>, setup: &Setup<'_>, plan: Plan<'m>) -> Self {
+        let (config, geometry, block) = (setup.config, &setup.geometry, setup.block);
+        let Plan { layout, hints, dirty_max, run_pages } = plan;
         let page_bytes = layout.page_bytes();
         let run_bytes = run_pages * page_bytes;
         let group_bytes_max = run_bytes.max(layout.record_bytes_max + 64);
@@ -167,7 +199,6 @@ impl<'m> Engine<'m> {
             digest: 0,
             resumption: Resumption::Done,
         });
-        let hints = HintBuffer::new(memory.hints, layout.hint_groups_max);
         // A copy carries its sequence, and its hint tells its place.
         let hint_bytes = if hints.is_kept() { 2 * HINT_BYTES as u32 } else { 0 };
         let cost = RecordCost {
@@ -175,19 +206,7 @@ impl<'m> Engine<'m> {
             extra: layout.aligned(EXPLICIT_SEQ_BYTES) + hint_bytes,
         };
         let tail_reserve = Limits::tail_reserve(&layout);
-        // Otherwise a record would look for room in one empty segment after the other.
-        let record_room = layout.aligned(layout.record_bytes_max)
-            + GROUP_HEADER_BYTES
-            + GROUP_TRAILER_BYTES
-            + layout.align
-            + hints.reserve_empty(1);
-        if layout.data_start + record_room + tail_reserve > layout.data_end {
-            return Err(Error::Config {
-                field: "segment_bytes",
-                want: "larger: a record does not fit beside the header and the footer",
-            });
-        }
-        Ok(Self {
+        Self {
             segments: Segments::new(
                 memory.segments,
                 layout.segments_in(geometry.capacity),
@@ -251,7 +270,7 @@ impl<'m> Engine<'m> {
             scrub: super::Scrub::default(),
             damages: super::Damages::default(),
             on_damage: config.damage,
-        })
+        }
     }
 
     /// Fails where the configuration asks for a part that this build lacks.

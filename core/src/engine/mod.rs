@@ -12,6 +12,7 @@ mod damage;
 mod format;
 mod iterate;
 mod ops;
+mod pending;
 mod plan;
 mod port;
 mod prepared;
@@ -33,7 +34,8 @@ pub use scrub::{Pass, ScrubProgress};
 
 pub(crate) use core_state::{Health, Setup};
 pub(crate) use damage::Damages;
-pub(crate) use port::{MarkState, Port, PortLimits, Purpose};
+pub(crate) use pending::{MarkState, Purpose};
+pub(crate) use port::{Port, PortLimits};
 pub(crate) use scrub::Scrub;
 
 /// Unwraps a ready poll or returns `Ok(Poll::Pending)`.

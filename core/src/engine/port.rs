@@ -9,88 +9,18 @@ use core::task::Poll;
 use heapless::Deque;
 
 use super::ops::{DeviceOp, Gather, OpId, OpKind};
+use super::pending::{Pending, Progress, Purpose};
 use crate::device::{Caps, DeviceErrorKind, Durability};
 use crate::error::Error;
 use crate::format::layout::Layout;
 use crate::parts::sized;
 use crate::pool::Pool;
-use crate::types::{FrameId, LogAddress, Offset, PageId, SegmentId, Seq};
+use crate::types::{FrameId, LogAddress, PageId, Seq};
 
 /// Most operations that are queued or unfinished at once.
 const QUEUE_MAX: usize = sized(16, 40);
 /// Times that a read which failed for a passing reason is tried.
 const READ_TRIES: u8 = 3;
-
-/// What an operation was for.
-#[derive(Clone, Debug)]
-pub(crate) enum Purpose {
-    /// Groups of the open segment.
-    Log {
-        /// First offset behind the bytes written.
-        end: Offset,
-        /// Newest sequence that is whole once they are.
-        seq: Seq,
-        /// Whether they are durable then.
-        durability: Durability,
-    },
-    /// A segment header, from a frame of its own.
-    Header(FrameId),
-    /// A copy of a header or a footer, from a frame of its own: one more copy of what is known elsewhere.
-    Copy(FrameId),
-    /// Makes durable what was written.
-    Flush {
-        /// Incarnation of the open segment.
-        open_seq: Seq,
-        /// First offset behind what was issued of it.
-        end: Offset,
-        /// Newest sequence that is whole then.
-        seq: Seq,
-        /// Whether the segment's mark was issued before.
-        mark: MarkState,
-    },
-    /// Erases the open segment before it is written.
-    Erase,
-    /// Erases a free segment ahead of need.
-    EraseAhead(SegmentId),
-    /// Makes the device larger.
-    Grow,
-    /// Makes the device smaller.
-    Shrink,
-}
-
-/// Whether the predecessor's mark of the open segment is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MarkState {
-    /// Not issued yet.
-    Unissued,
-    /// Issued.
-    Issued,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    Queued,
-    InFlight,
-    Done(Result<(), DeviceErrorKind>),
-}
-
-/// A queued operation. A write names no frames: those of a slot are one, and those of groups are found by their pages,
-/// which are dirty until it took effect.
-#[derive(Debug)]
-struct Pending {
-    id: OpId,
-    /// Where, and how many bytes; for a change of the capacity the new one.
-    address: u64,
-    bytes: u32,
-    purpose: Purpose,
-    progress: Progress,
-}
-
-impl Pending {
-    const fn is_write(&self) -> bool {
-        matches!(self.purpose, Purpose::Log { .. } | Purpose::Header(_) | Purpose::Copy(_))
-    }
-}
 
 /// One read at a time is enough for a single caller.
 #[derive(Debug)]

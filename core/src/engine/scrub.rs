@@ -7,10 +7,16 @@
 
 use core::task::Poll;
 
+use heapless::Vec;
+
 use super::check::{Inspected, Inspection};
 use super::core_state::Engine;
 use super::ready;
 use crate::error::{Corruption, Error};
+use crate::parts::CHECK;
+
+/// Walks that there is room for.
+const WALKS: usize = CHECK as usize;
 
 /// What a step of a scrub did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +43,8 @@ pub enum Pass {
 /// The scrub of a session.
 #[derive(Debug)]
 pub(crate) struct Scrub {
-    pub(super) state: Inspection,
+    /// The walk of a check or of a scrub; no room for one where this build has neither.
+    state: Vec<Inspection, WALKS>,
     pub(crate) bytes: u64,
     pub(crate) passes: u64,
     pub(crate) damages: u64,
@@ -45,7 +52,31 @@ pub(crate) struct Scrub {
 
 impl Default for Scrub {
     fn default() -> Self {
-        Self { state: Inspection::of_device(), bytes: 0, passes: 0, damages: 0 }
+        let mut scrub = Self { state: Vec::new(), bytes: 0, passes: 0, damages: 0 };
+        scrub.keep(Inspection::of_device());
+        scrub
+    }
+}
+
+impl Scrub {
+    /// The walk, until [`keep`](Self::keep).
+    ///
+    /// # Errors
+    /// `LeftOut`.
+    pub(super) fn take(&mut self) -> Result<Inspection, Error> {
+        if CHECK {
+            Ok(self.state.pop().unwrap_or_default())
+        } else {
+            Err(Error::LeftOut { feature: "check" })
+        }
+    }
+
+    pub(super) fn keep(&mut self, state: Inspection) {
+        self.state.clear();
+        if CHECK {
+            let kept = self.state.push(state);
+            assert!(kept.is_ok(), "there is room for one walk");
+        }
     }
 }
 
@@ -62,13 +93,13 @@ impl Engine<'_> {
     ) -> Result<Poll<()>, Error> {
         // Each turn reads a page, takes a record of one, or moves on to another segment.
         loop {
-            let mut state = core::mem::take(&mut self.scrub.state);
+            let mut state = self.scrub.take()?;
             if state.is_check() {
                 // A check came between: the pass begins anew.
                 state = Inspection::of_device();
             }
             let step = self.poll_inspect(&mut state);
-            self.scrub.state = state;
+            self.scrub.keep(state);
             match ready!(step?) {
                 Inspected::Bytes(bytes) => {
                     progress.bytes += bytes;
@@ -83,7 +114,7 @@ impl Engine<'_> {
                     return Ok(Poll::Ready(()));
                 }
                 Inspected::Over => {
-                    self.scrub.state = Inspection::of_device();
+                    self.scrub.keep(Inspection::of_device());
                     self.scrub.passes += 1;
                     progress.pass = Pass::Complete;
                     return Ok(Poll::Ready(()));

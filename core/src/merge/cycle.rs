@@ -4,12 +4,13 @@ use core::task::Poll;
 
 use super::ledger::{Ledger, MergeBytes, NominalBytes};
 use super::pay::{Idle, Retiring};
-use super::walk::{Walk, WalkStep};
+use super::walk::{Walk, WalkStep, Walker};
 use crate::canary::Canary;
 use crate::engine::{Engine, ready};
 use crate::error::Error;
 use crate::format::group::{ANNOUNCEMENT_BYTES, Announcement, GroupKind};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordKind};
+use crate::recover::Scan;
 use crate::types::{Offset, SegmentId, Seq};
 
 /// A cycle does one part in this many of the oldest segment.
@@ -23,6 +24,8 @@ pub(crate) struct Merger {
     pub(super) ledger: Option<Ledger>,
     victim: Option<Walk>,
     pub(super) sweep: Option<Walk>,
+    /// Where their scans are.
+    pub(super) scans: [Option<Scan>; 2],
     /// How far the sweep reads in this cycle.
     sweep_goal: u32,
     /// Bytes appended for copies in this session.
@@ -89,7 +92,7 @@ impl Engine<'_> {
     pub(super) fn start_cycle(&mut self, victim: SegmentId) {
         let start = self.merger.next_start.take().unwrap_or_else(|| self.nominal_total());
         let mut debt = self.walk_debt(victim);
-        self.merger.victim = Some(self.new_walk(victim));
+        self.merger.victim = Some(self.new_walk(victim, Walker::Victim));
         if self.sweeps() {
             self.start_sweep();
         }
@@ -110,7 +113,7 @@ impl Engine<'_> {
         if self.merger.sweep.is_none()
             && let Some(oldest) = self.oldest_candidate()
         {
-            self.merger.sweep = Some(self.new_walk(oldest));
+            self.merger.sweep = Some(self.new_walk(oldest, Walker::Sweep));
         }
     }
 

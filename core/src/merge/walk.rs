@@ -35,15 +35,23 @@ struct Found {
     at_read: Option<Entry>,
 }
 
-/// A walk through one sealed segment.
+/// Whose walk it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Walker {
+    Victim = 0,
+    Sweep = 1,
+}
+
+/// A walk through one sealed segment. Its scan lies in the merger, so that what a step takes in hand is small.
 #[derive(Debug)]
 pub(crate) struct Walk {
     pub(crate) segment: SegmentId,
+    walker: Walker,
     /// First offset behind its groups.
     end: u32,
     /// Tombstones before this sequence are needed by no other segment.
     floor: Seq,
-    scan: Option<Scan>,
+    begun: bool,
     found: Option<Found>,
     /// First offset that was not proved whole yet.
     proved: u32,
@@ -76,8 +84,8 @@ impl Walk {
     }
 
     /// The scan moved on; answers the work that was.
-    fn note_progress(&mut self) -> MergeBytes {
-        let Some(scan) = &self.scan else { return MergeBytes(0) };
+    fn note_progress(&mut self, scan: Option<&Scan>) -> MergeBytes {
+        let Some(scan) = scan else { return MergeBytes(0) };
         let before = self.reached();
         let at = scan.reading_at().0.min(self.end);
         let judged = if scan.is_emitting() { at } else { scan.position.0.min(self.end) };
@@ -88,7 +96,7 @@ impl Walk {
 
     /// Nothing was read yet.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.scan.is_none() && !self.over
+        !self.begun && !self.over
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -98,15 +106,17 @@ impl Walk {
 
 impl Engine<'_> {
     /// A walk from a segment's start.
-    pub(crate) fn new_walk(&mut self, segment: SegmentId) -> Walk {
+    pub(crate) fn new_walk(&mut self, segment: SegmentId, walker: Walker) -> Walk {
         // The appender's frame of the first page holds no header: that went to the device from another one.
         self.release_record();
         self.forget_slots(segment);
+        self.merger.scans[walker as usize] = None;
         Walk {
             segment,
+            walker,
             end: self.segments.used(segment),
             floor: self.oldest_beside(segment),
-            scan: None,
+            begun: false,
             found: None,
             proved: self.port.layout.data_start,
             judged: self.port.layout.data_start,
@@ -126,14 +136,15 @@ impl Engine<'_> {
             walk.over = true;
             return Ok(Poll::Ready(WalkStep::Over));
         }
-        let Some(scan) = &mut walk.scan else {
+        if !walk.begun {
             return self.poll_walk_header(walk);
-        };
+        }
+        let context = self.scan_context();
+        let scan = self.merger.scans[walk.walker as usize].as_mut().expect("it has begun");
         if scan.position.0 >= walk.end {
             walk.over = true;
             return Ok(Poll::Ready(WalkStep::Over));
         }
-        let context = self.scan_context();
         let event = ready!(scan.step_page(&mut self.port, &context, AHEAD)?);
         match event {
             Some(ScanEvent::Record { header, offset, seq, fingerprint }) => {
@@ -153,7 +164,8 @@ impl Engine<'_> {
             }
             _ => {}
         }
-        Ok(Poll::Ready(WalkStep::Worked(walk.note_progress())))
+        let scan = self.merger.scans[walk.walker as usize].as_ref();
+        Ok(Poll::Ready(WalkStep::Worked(walk.note_progress(scan))))
     }
 
     fn poll_walk_header(&mut self, walk: &mut Walk) -> Result<Poll<WalkStep>, Error> {
@@ -164,7 +176,9 @@ impl Engine<'_> {
                 let incarnation = (walk.segment, header.open_seq, header.boot);
                 let raw = self.cage.holds(Canary::MergeRaw);
                 let verify = if raw { Verify::Nothing } else { Verify::Group };
-                walk.scan = Some(Scan::new(incarnation, start, verify));
+                let scan = Scan::new(incarnation, start, verify);
+                self.merger.scans[walk.walker as usize] = Some(scan);
+                walk.begun = true;
             }
             None => walk.over = true,
         }

@@ -4,6 +4,7 @@ use core::cmp::Reverse;
 use core::task::Poll;
 
 use super::Phase;
+use super::load::Mode;
 use super::scan::{Scan, ScanEvent};
 use super::search::{Search, SearchEnd};
 use super::sort::sort_by_key;
@@ -32,13 +33,11 @@ pub(crate) struct NewestState {
     pub(super) mark: MarkState,
     /// Its own header is damaged; the copy in this segment's mark slot stands for it.
     pub(super) copy_in: Option<SegmentId>,
-    scan: Option<Scan>,
-    search: Option<Search>,
 }
 
 impl Default for NewestState {
     fn default() -> Self {
-        Self { header: None, mark: MarkState::Unissued, copy_in: None, scan: None, search: None }
+        Self { header: None, mark: MarkState::Unissued, copy_in: None }
     }
 }
 
@@ -177,16 +176,19 @@ impl Engine<'_> {
                 continue;
             }
             if ready!(self.poll_proven(&header)?) {
+                self.recovery.load.mode = Mode::Start;
                 self.recovery.newest.header = Some(header);
                 self.recovery.enter(Phase::Lost);
                 return Ok(Poll::Ready(()));
             }
             self.segments.release(segment);
-            let newest = &self.recovery.newest;
-            let reach = newest.scan.as_ref().map_or(0, |scan| scan.reach.0);
-            let behind =
-                newest.search.as_ref().map_or(0, |search| search.blank_from.max(search.reach.0));
-            let blank_from = reach.max(behind);
+            let blank_from = match core::mem::take(&mut self.recovery.load.mode) {
+                Mode::Search(scan, search) => {
+                    search.blank_from.max(search.reach.0).max(scan.reach.0)
+                }
+                Mode::Scan(scan) => scan.reach.0,
+                _ => 0,
+            };
             // The oldest of several stays: only that one may follow what is proven.
             self.recovery.unproven = Some(Unproven { header, blank_from });
             self.recovery.index += 1;
@@ -227,17 +229,21 @@ impl Engine<'_> {
             }
         }
         let context = self.scan_context();
-        let newest = &mut self.recovery.newest;
+        // Nothing is loaded yet: its place is free.
+        let mode = &mut self.recovery.load.mode;
         let start = Offset(self.port.layout.data_start);
         let incarnation = (header.segment, header.open_seq, header.boot);
-        let scan = newest.scan.get_or_insert_with(|| Scan::new(incarnation, start, Verify::Group));
-        if newest.search.is_none() {
+        if matches!(mode, Mode::Start) {
+            *mode = Mode::Scan(Scan::new(incarnation, start, Verify::Group));
+        }
+        if let Mode::Scan(scan) = mode {
             if let ScanEvent::Group(..) = ready!(scan.step(&mut self.port, &context)?) {
                 return Ok(Poll::Ready(true));
             }
-            newest.search = Some(Search::new(scan, context.bounds.commit_unit));
+            let search = Search::new(scan, context.bounds.commit_unit);
+            *mode = Mode::Search(scan.clone(), search);
         }
-        let Some(search) = &mut newest.search else { return Ok(Poll::Ready(false)) };
+        let Mode::Search(scan, search) = mode else { return Ok(Poll::Ready(false)) };
         let end = ready!(search.step(scan, &mut self.port, &context)?);
         self.recovery.seq_max = self.recovery.seq_max.max(search.seq_max);
         Ok(Poll::Ready(end != SearchEnd::Torn))

@@ -74,7 +74,7 @@ impl<M: Medium> Partition<M> {
                 return fail("READ_SIZE", u64::from(read_unit), "at most 128 to be read back");
             }
             if buffer_align > PIECE_ALIGN {
-                return fail("buffer_align", u64::from(buffer_align), "at most 64 to be read back");
+                return fail("buffer_align", u64::from(buffer_align), "at most 32 to be read back");
             }
         }
         let partition = u64::from(partition.start)..u64::from(partition.end);

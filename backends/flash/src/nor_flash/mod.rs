@@ -41,7 +41,7 @@ pub struct NorOptions {
     /// What erased bytes read as; `None` where that is not constant (encrypted flash).
     pub erased: Option<u8>,
     /// Whether writes and erases are read back. Needs `READ_SIZE` up to 128 bytes and buffers
-    /// aligned to at most 64.
+    /// aligned to at most 32.
     pub verify: Verify,
 }
 

@@ -16,7 +16,7 @@ use core::task::{Context, Poll, Waker};
 use emberkv_core::AsyncStore as Store;
 #[cfg(not(feature = "asynchronous"))]
 use emberkv_core::Store;
-use emberkv_core::{Config, Error, Hints};
+use emberkv_core::{Config, Error, Geometry};
 #[cfg(feature = "asynchronous")]
 use emberkv_flash::AsyncNorFlashDevice as Device;
 #[cfg(not(feature = "asynchronous"))]
@@ -33,18 +33,42 @@ impl<E> From<Error<E>> for Failed {
     }
 }
 
-fn config() -> Config {
-    Config {
-        segment_bytes: 4096,
-        page_bytes: 256,
-        frames: 16,
-        keys_max: 256,
-        key_bytes_max: 32,
-        hints: Hints::Omit,
-        snapshots_max: 2,
-        versions_max: 8,
-        ..Config::default()
-    }
+const CONFIG: Config = Config::mcu(*b"size: taken from a generator....", 4096, 256);
+
+const GEOMETRY: Geometry = Geometry {
+    capacity: BYTES as u64,
+    capacity_max: BYTES as u64,
+    read_unit: 1,
+    write_unit: 4,
+    erase_unit: 4096,
+    tear_unit: 4,
+    buffer_align: 1,
+    max_transfer: 4096,
+};
+
+/// Declares a function for one call of either store: a frame and a symbol of its own, so that the stack of each is known.
+macro_rules! calls {
+    ($($(#[$gate:meta])* fn $name:ident($store:ident, $buffer:ident) $body:block)*) => {
+        $($(#[$gate])*
+        #[cfg(not(feature = "asynchronous"))]
+        #[inline(never)]
+        #[expect(unsafe_code, reason = "the stack table names it")]
+        #[unsafe(no_mangle)]
+        fn $name($store: &mut Store<'_, Device<Flash>>, $buffer: &mut [u8]) -> Result<(), Failed> {
+            $body
+            Ok(())
+        }
+
+        $(#[$gate])*
+        #[cfg(feature = "asynchronous")]
+        async fn $name(
+            $store: &mut Store<'_, Device<Flash>>,
+            $buffer: &mut [u8],
+        ) -> Result<(), Failed> {
+            $body
+            Ok(())
+        })*
+    };
 }
 
 /// A call of either store: waits where there is something to wait for.
@@ -61,58 +85,108 @@ macro_rules! call {
     };
 }
 
+calls! {
+    fn ember_put(store, buffer) {
+        call!(store.put(black_box(b"boots"), black_box(buffer)))?;
+    }
+    fn ember_get(store, buffer) {
+        black_box(call!(store.get(black_box(b"boots"), buffer))?);
+    }
+    fn ember_sync(store, _buffer) {
+        call!(store.sync())?;
+    }
+    #[cfg(feature = "delete")]
+    fn ember_delete(store, buffer) {
+        black_box(call!(store.delete(black_box(buffer)))?);
+    }
+    #[cfg(all(feature = "batch", not(feature = "asynchronous")))]
+    fn ember_batch(store, buffer) {
+        let mut batch = store.batch()?;
+        batch.put(black_box(b"a"), black_box(buffer))?;
+        batch.delete(black_box(b"b"))?;
+        batch.commit()?;
+    }
+    #[cfg(feature = "merge")]
+    fn ember_merge(store, _buffer) {
+        while call!(store.merge_step(black_box(4096)))? {}
+    }
+    #[cfg(feature = "snapshots")]
+    fn ember_snapshots(store, buffer) {
+        let start = store.snapshot()?;
+        black_box(call!(store.get_at(start, black_box(b"boots"), buffer))?);
+        store.release(start)?;
+    }
+    #[cfg(feature = "iterate")]
+    fn ember_iterate(store, buffer) {
+        let mut cursor = emberkv_core::Cursor::default();
+        while let Some(found) = call!(store.next(&mut cursor, buffer))? {
+            black_box(found);
+        }
+    }
+    #[cfg(all(feature = "streams", not(feature = "asynchronous")))]
+    fn ember_streams(store, buffer) {
+        use embedded_io::Read;
+        store.put_stream(black_box(b"log"), 10_000, black_box(&[0; 10][..]))?;
+        if let Some(mut value) = store.get_stream(black_box(b"log"))? {
+            black_box(value.read(buffer).map_err(|_| Failed)?);
+        }
+    }
+    #[cfg(feature = "check")]
+    fn ember_check(store, _buffer) {
+        black_box(call!(store.check(|place| {
+            black_box(place);
+        }))?);
+        black_box(call!(store.scrub_step(black_box(4096)))?);
+    }
+}
+
+/// Opens the store, in the caller's memory.
+macro_rules! open {
+    ($arena:ident) => {{
+        let device = Device::new(Flash, 0..BYTES as u32).map_err(|_| Failed)?;
+        #[cfg(feature = "format")]
+        let store = call!(Store::open_or_format(device, $arena, &CONFIG))?;
+        #[cfg(not(feature = "format"))]
+        let store = call!(Store::open(device, $arena, &CONFIG))?;
+        Ok(store)
+    }};
+}
+
+#[cfg(not(feature = "asynchronous"))]
+#[inline(never)]
+#[expect(unsafe_code, reason = "the stack table names it")]
+#[unsafe(no_mangle)]
+fn ember_open(arena: &mut [u8]) -> Result<Store<'_, Device<Flash>>, Failed> {
+    open!(arena)
+}
+
+#[cfg(feature = "asynchronous")]
+async fn ember_open(arena: &mut [u8]) -> Result<Store<'_, Device<Flash>>, Failed> {
+    open!(arena)
+}
+
 /// The calls of a program.
 macro_rules! program {
     ($arena:ident, $buffer:ident) => {{
-        let config = config();
-        let device = Device::new(Flash, 0..BYTES as u32).map_err(|_| Failed)?;
-        #[cfg(feature = "format")]
-        let mut store = call!(Store::open_or_format(device, $arena, &config))?;
-        #[cfg(not(feature = "format"))]
-        let mut store = call!(Store::open(device, $arena, &config))?;
-        call!(store.put(black_box(b"boots"), black_box(b"1")))?;
-        black_box(call!(store.get(black_box(b"boots"), $buffer))?);
+        let mut store = call!(ember_open($arena))?;
+        let store = black_box(&mut store);
+        call!(ember_put(store, $buffer))?;
+        call!(ember_get(store, $buffer))?;
         #[cfg(feature = "delete")]
-        black_box(call!(store.delete(black_box(b"boots")))?);
+        call!(ember_delete(store, $buffer))?;
         #[cfg(all(feature = "batch", not(feature = "asynchronous")))]
-        {
-            let mut batch = store.batch()?;
-            batch.put(black_box(b"a"), black_box(b"1"))?;
-            batch.delete(black_box(b"b"))?;
-            batch.commit()?;
-        }
+        ember_batch(store, $buffer)?;
         #[cfg(feature = "merge")]
-        while call!(store.merge_step(black_box(4096)))? {}
+        call!(ember_merge(store, $buffer))?;
         #[cfg(feature = "snapshots")]
-        {
-            let start = store.snapshot()?;
-            black_box(call!(store.get_at(start, black_box(b"boots"), $buffer))?);
-            store.release(start)?;
-        }
+        call!(ember_snapshots(store, $buffer))?;
         #[cfg(feature = "iterate")]
-        {
-            let mut cursor = emberkv_core::Cursor::default();
-            while let Some(found) = call!(store.next(&mut cursor, $buffer))? {
-                black_box(found);
-            }
-        }
+        call!(ember_iterate(store, $buffer))?;
         #[cfg(all(feature = "streams", not(feature = "asynchronous")))]
-        {
-            use embedded_io::Read;
-            store.put_stream(black_box(b"log"), 10_000, black_box(&[0; 10][..]))?;
-            if let Some(mut value) = store.get_stream(black_box(b"log"))? {
-                black_box(value.read($buffer).map_err(|_| Failed)?);
-            }
-        }
+        ember_streams(store, $buffer)?;
         #[cfg(feature = "check")]
-        {
-            black_box(call!(store.check(|place| {
-                black_box(place);
-            }))?);
-            black_box(call!(store.scrub_step(black_box(4096)))?);
-        }
-        call!(store.sync())?;
-        Ok(())
+        call!(ember_check(store, $buffer))?;
+        call!(ember_sync(store, $buffer))
     }};
 }
 
@@ -140,9 +214,9 @@ fn program(arena: &mut [u8], buffer: &mut [u8]) -> Result<(), Failed> {
 #[expect(unsafe_code, reason = "the linker begins at its name")]
 #[unsafe(no_mangle)]
 pub extern "C" fn emberkv_size() -> i32 {
-    let mut arena = [0; 24 * 1024];
+    let mut arena = emberkv_core::arena!(CONFIG, GEOMETRY);
     let mut buffer = [0; 64];
-    i32::from(program(black_box(&mut arena), black_box(&mut buffer)).is_err())
+    i32::from(program(black_box(arena.bytes_mut()), black_box(&mut buffer)).is_err())
 }
 
 #[panic_handler]
