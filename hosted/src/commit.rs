@@ -1,14 +1,16 @@
 //! Group commit: many durable writers, few device writes.
 //!
-//! The first writer that finds no leader leads: it issues the device write itself, with no hand-off. Who stages meanwhile
-//! joins the *gathering* batch and sleeps on that batch's own signal. When the leader's write is durable it passes the
-//! lead to one sleeper of the gathering batch, wakes it first, then those of its own batch, who return without taking a
-//! lock: a glance at [`Shared::durable`] tells them that they are done.
+//! The first writer that finds no leader leads: it issues the device write itself, with no
+//! hand-off. Who stages meanwhile joins the *gathering* batch and sleeps on that batch's own
+//! signal. When the leader's write is durable it passes the lead to one sleeper of the gathering
+//! batch, wakes it first, then those of its own batch, who return without taking a lock: a glance
+//! at [`Shared::durable`] tells them that they are done.
 //!
-//! Why nobody sleeps for ever: `durable` is moved by leaders only. At the hand-over the lead goes to the gathering batch
-//! only if one of its members has a newer sequence than is durable; that member cannot leave before there is another
-//! leader, so somebody takes the lead. On an error, or if the leader panics, there is no leader any more and everybody is
-//! woken: each then looks for itself.
+//! Why nobody sleeps for ever: `durable` is moved by leaders only. At the hand-over the lead goes
+//! to the gathering batch only if one of its members has a newer sequence than is durable; that
+//! member cannot leave before there is another leader, so somebody takes the lead. On an error, or
+//! if the leader panics, there is no leader any more and everybody is woken: each then looks for
+//! itself.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::task::Poll;
@@ -19,7 +21,8 @@ use crate::error::Error;
 use crate::shared::{Caller, Shared, State};
 use crate::signal::Signal;
 
-/// Batches whose members may be asleep at once: the one that is written, the one that gathers, one that wakes up.
+/// Batches whose members may be asleep at once: the one that is written, the one that gathers, one
+/// that wakes up.
 const BATCHES: usize = 4;
 
 /// What the lock guards.
@@ -161,7 +164,8 @@ impl Shared {
                 (commits.members, commits.newest) = (0, 0);
                 (own, state.engine.published_seq().max(target))
             });
-            // Asked again only where it is not on its way: each asking takes along what was staged since.
+            // Asked again only where it is not on its way: each asking takes along what was staged
+            // since.
             if !state.engine.is_sync_queued(upto) && state.engine.poll_sync(upto)?.is_pending() {
                 return Ok(Poll::Pending);
             }

@@ -148,9 +148,9 @@ pub fn host_config(geometry: &Geometry, limits: &HostLimits) -> Config {
     }
 }
 
-/// The segment size of a new store of `capacity` bytes that may grow to `capacity_max`: at most 4 MiB
-/// and enough of them (256 in the end, 8 at the start); larger only where there would be more than
-/// 16,384.
+/// The segment size of a new store of `capacity` bytes that may grow to `capacity_max`: at most 4
+/// MiB and enough of them (256 in the end, 8 at the start); larger only where there would be more
+/// than 16,384.
 ///
 /// ```
 /// use emberkv::segment_bytes_for;

@@ -1,9 +1,11 @@
-//! What all threads of a [`Db`](crate::Db) share: the engine behind one lock, and the device, which needs none.
+//! What all threads of a [`Db`](crate::Db) share: the engine behind one lock, and the device, which
+//! needs none.
 //!
-//! **The lock is never held during I/O.** A thread takes an operation out of the engine with a copy of the bytes to be
-//! written, lets go, calls the device, and takes the lock again to report. Whoever needs an operation's result executes
-//! it: [`Shared::drive`] is the loop, used by callers and by the background threads alike, and the one place where the
-//! device is written to. A panic under the lock poisons it: everybody gets [`Error::Panicked`] then.
+//! **The lock is never held during I/O.** A thread takes an operation out of the engine with a copy
+//! of the bytes to be written, lets go, calls the device, and takes the lock again to report.
+//! Whoever needs an operation's result executes it: [`Shared::drive`] is the loop, used by callers
+//! and by the background threads alike, and the one place where the device is written to. A panic
+//! under the lock poisons it: everybody gets [`Error::Panicked`] then.
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -162,7 +164,8 @@ impl Shared {
         }
     }
 
-    /// Runs `work` with the engine for itself, also while the store is being closed. No I/O in there.
+    /// Runs `work` with the engine for itself, also while the store is being closed. No I/O in
+    /// there.
     fn lock<T>(&self, work: impl FnOnce(&mut State<'_>) -> T) -> Result<T, Error> {
         // Dropped behind the guard.
         let alarm = Alarm(self);
@@ -238,7 +241,8 @@ impl Shared {
         self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 
-    /// Drives a call of the engine until it is ready, executing device operations or waiting for those of others.
+    /// Drives a call of the engine until it is ready, executing device operations or waiting for
+    /// those of others.
     pub(crate) fn drive<T>(
         &self,
         caller: Caller,
@@ -301,7 +305,8 @@ impl Shared {
         }
     }
 
-    /// Takes the next operation, with a copy of what it writes: at most 64 KiB with pages of 4 KiB, some microseconds.
+    /// Takes the next operation, with a copy of what it writes: at most 64 KiB with pages of 4 KiB,
+    /// some microseconds.
     pub(crate) fn take_job(state: &mut State<'_>) -> Option<Job> {
         let op = state.engine.next_op()?;
         state.in_flight += 1;
@@ -318,7 +323,8 @@ impl Shared {
         Some(Job { op, buffer })
     }
 
-    /// Calls the device. A panic in there is an error of a device that is gone: nobody knows what it did.
+    /// Calls the device. A panic in there is an error of a device that is gone: nobody knows what
+    /// it did.
     pub(crate) fn run(&self, mut job: Job) -> Done {
         let called = catch_unwind(AssertUnwindSafe(|| self.perform(&job.op, job.buffer.as_mut())));
         let result = called.unwrap_or_else(|_| {

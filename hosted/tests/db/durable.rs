@@ -103,7 +103,7 @@ fn durable_and_buffered_writers_go_together() {
                     for put in 0..100_u32 {
                         batch.clear();
                         for item in 0..5_u32 {
-                            batch.put((thread << 16 | put % 50 + item).to_le_bytes(), [3; 50]);
+                            batch.put(((thread << 16) + put % 50 + item).to_le_bytes(), [3; 50]);
                         }
                         db.write_durable(&batch).expect("a batch");
                         let stats = db.stats().expect("figures").store;
