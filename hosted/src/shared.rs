@@ -8,10 +8,11 @@
 //! under the lock poisons it: everybody gets [`Error::Panicked`] then.
 
 use core::cell::Cell;
+use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::task::Poll;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, RwLock, TryLockError};
+use std::sync::{Arc, RwLock, RwLockWriteGuard, TryLockError};
 
 use emberkv_core::engine::{DeviceOp, Engine, OpKind, Preparer};
 use emberkv_core::{DeviceError, DeviceErrorKind, Error as EngineError};
@@ -27,6 +28,9 @@ use crate::signal::{Signal, Ticket};
 
 /// Calls in a row that may wait for nothing: each takes the engine one stage on.
 const IDLE_CALLS_MAX: u32 = 8;
+
+/// Tries for the lock before a thread sleeps: some microseconds in all.
+const TURNS: u32 = 40;
 
 /// Everything that the lock guards.
 pub(crate) struct State<'m> {
@@ -89,6 +93,8 @@ pub(crate) struct Shared {
     pub(crate) stop: AtomicBool,
     /// Threads that wait for the lock.
     contenders: AtomicU32,
+    /// Times that a thread tries again before it sleeps.
+    turns: u32,
     /// Bytes of the record that was read last, as a guess for the next one.
     pub(crate) record_guess: AtomicU32,
     /// Sequence up to which the last commit leader made everything durable.
@@ -146,6 +152,7 @@ impl Shared {
             let engine = &state.engine;
             (engine.preparer(), engine.single_value_max(&[]), engine.durable_seq().0)
         });
+        let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             state: RwLock::new(Some(cell)),
             device,
@@ -159,6 +166,7 @@ impl Shared {
             counts: Counts::default(),
             stop: AtomicBool::new(false),
             contenders: AtomicU32::new(0),
+            turns: if parallelism > 1 { TURNS } else { 0 },
             record_guess: AtomicU32::new(0),
             durable: AtomicU64::new(durable),
         }
@@ -169,21 +177,32 @@ impl Shared {
     fn lock<T>(&self, work: impl FnOnce(&mut State<'_>) -> T) -> Result<T, Error> {
         // Dropped behind the guard.
         let alarm = Alarm(self);
-        let mut guard = match self.state.try_write() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
-            Err(TryLockError::WouldBlock) => {
-                self.contenders.fetch_add(1, Ordering::Relaxed);
-                let guard = self.state.write();
-                self.contenders.fetch_sub(1, Ordering::Relaxed);
-                guard.map_err(|_| self.panicked())?
-            }
-        };
+        let mut guard = self.exclusive()?;
         let cell = guard.as_mut().ok_or(Error::Closed)?;
         let result = cell.with_dependent_mut(|_, state| work(state));
         drop(guard);
         drop(alarm);
         Ok(result)
+    }
+
+    /// The lock is held for less time than it takes to fall asleep: who finds it taken turns round
+    /// for a moment first.
+    fn exclusive(&self) -> Result<RwLockWriteGuard<'_, Option<StateCell>>, Error> {
+        for turn in 0..=self.turns {
+            match self.state.try_write() {
+                Ok(guard) => return Ok(guard),
+                Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
+                Err(TryLockError::WouldBlock) if turn < self.turns / 2 => {
+                    (0..turn.min(16)).for_each(|_| spin_loop());
+                }
+                // Who holds it may have lost its processor.
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            }
+        }
+        self.contenders.fetch_add(1, Ordering::Relaxed);
+        let guard = self.state.write();
+        self.contenders.fetch_sub(1, Ordering::Relaxed);
+        guard.map_err(|_| self.panicked())
     }
 
     /// Runs `work` with the engine for itself. No I/O in there.
