@@ -1,4 +1,7 @@
-//! EmberKV for programs with an operating system: the pieces that every host program needs.
+//! EmberKV for programs with an operating system: [`Db`], a key-value store that threads share, and
+//! the pieces that every host program needs.
+//!
+//! Start at [`Db`]; `hosted/examples` has whole programs. Keys come back in no order.
 //!
 //! The engine owns no policy and no randomness: a caller gives it memory, limits and a seed. This
 //! crate holds the choices that suit a machine with an operating system, so that the command line
