@@ -152,7 +152,10 @@ impl Engine<'_> {
     /// announced does not count: whatever frees `segment` stands behind that announcement in the log.
     pub(crate) fn oldest_beside(&self, segment: SegmentId) -> Seq {
         let announced = self.merger.announced.map(|(segment, _)| segment);
-        let gone = |other: SegmentId| other == segment || Some(other) == announced;
+        let seeded = self.cage.holds(Canary::FreeBeforeSuperseder);
+        let gone = |other: SegmentId| {
+            other == segment || Some(other) == announced || seeded && self.merger.is_walked(other)
+        };
         let others = self.segments.used_ids().filter(|&other| !gone(other));
         others.filter_map(|other| self.segments.open_seq(other)).min().unwrap_or(Seq(u64::MAX))
     }
