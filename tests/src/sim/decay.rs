@@ -91,12 +91,7 @@ impl Image {
     /// # Panics
     /// As for [`new`](Self::new).
     #[must_use]
-    pub fn with_bug(
-        profile: usize,
-        hints: bool,
-        rounds: usize,
-        bug: Option<&'static str>,
-    ) -> Self {
+    pub fn with_bug(profile: usize, hints: bool, rounds: usize, bug: Option<&'static str>) -> Self {
         let setup = Setup { bug, ..setup_of(profile, hints) };
         let profile = setup.profile;
         let name = format!("{} hints {hints} rounds {rounds}", profile.name);

@@ -359,7 +359,12 @@ fn generate_shot(rng: &mut Rng, out: &mut Vec<u8>) {
         0 => {
             // As many as there may be, and one more.
             for key in 0..4 {
-                out.extend_from_slice(&[13 << 4 | TAKE_KEY << 1, key << 1, rng.next() as u8 & 15, 0]);
+                out.extend_from_slice(&[
+                    13 << 4 | TAKE_KEY << 1,
+                    key << 1,
+                    rng.next() as u8 & 15,
+                    0,
+                ]);
             }
             out.push(13 << 4 | TAKE_KEY << 1);
         }
