@@ -60,7 +60,9 @@ impl Engine<'_> {
     /// Ready where there is a free segment beyond the reserve; grows the device where it can.
     fn poll_free_segment(&mut self) -> Result<Poll<()>, Error> {
         self.release_announced();
-        let all = self.merger.is_working || self.cage.holds(Canary::NoReserve);
+        // Before the last one goes to a merge, one that waits for its announcement to be durable comes back.
+        let is_last_resort = self.merger.is_working && self.merger.announced.is_none();
+        let all = is_last_resort || self.cage.holds(Canary::NoReserve);
         let reserve = if all { 0 } else { RESERVE };
         if self.segments.free() > reserve {
             return Ok(Poll::Ready(()));
