@@ -213,13 +213,7 @@ impl Engine<'_> {
             Ok(Poll::Ready(record)) => record,
             Ok(Poll::Pending) => return Ok(Poll::Pending),
             // It stays where it is, and so does the segment.
-            Err(Error::Corrupted(_)) => {
-                if self.cage.holds(Canary::RotDropped) {
-                    self.keydir.remove(&found.fingerprint);
-                    self.bury(&entry);
-                }
-                return Ok(Poll::Ready(MergeBytes(0)));
-            }
+            Err(Error::Corrupted(_)) => return Ok(Poll::Ready(MergeBytes(0))),
             Err(error) => return Err(error),
         };
         let bytes = self.append_copy(&found.fingerprint, (&entry, age), &record);
