@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::format::layout::Layout;
 use crate::parts::sized;
 use crate::pool::Pool;
-use crate::types::{FrameId, LogAddress, PageId, Seq};
+use crate::types::{FrameId, LogAddress, PageId};
 
 /// Most operations that are queued or unfinished at once.
 const QUEUE_MAX: usize = sized(16, 40);
