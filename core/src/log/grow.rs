@@ -29,7 +29,8 @@ impl Engine<'_> {
     pub(crate) fn grow_ahead(&mut self) {
         let Some(whole) = self.next_capacity() else { return };
         let segment_bytes = self.port.layout.segment_bytes;
-        let Some(used) = segment_bytes.checked_sub(self.room_left()).filter(|&used| used > 0) else {
+        let Some(used) = segment_bytes.checked_sub(self.room_left()).filter(|&used| used > 0)
+        else {
             return;
         };
         let piece = segment_bytes / (segment_bytes / PIECE_BYTES).clamp(2, PIECES_MAX);

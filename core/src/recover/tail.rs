@@ -172,7 +172,12 @@ impl Engine<'_> {
             }
         }
         if self.port.caps.needs_erase {
-            position = layout.padded(position.max(tail.blank_from).max(tail.reach.0));
+            let behind = layout.padded(position.max(tail.blank_from).max(tail.reach.0));
+            // Half-charged cells may read as a whole group one day, behind which the resume group would stand: in another
+            // segment, whose header records where this one ends, nobody looks at them again. One free segment is left
+            // for merging; without it the log goes on here.
+            let is_torn = behind > position && self.segments.free() > 1;
+            position = if is_torn { layout.data_end } else { behind };
         }
         let slots = SlotsFree { footer: false, mark: false };
         Place { header: tail.header, safe, position, slots }

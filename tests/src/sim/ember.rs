@@ -2,8 +2,8 @@
 
 use embedded_io::Read as _;
 use emberkv_core::{
-    Access, BlockDevice as _, Config, Cursor, Error, Hints, SnapshotId, SnapshotPressure,
-    Store, required_bytes,
+    Access, BlockDevice as _, Config, Cursor, Error, Hints, SnapshotId, SnapshotPressure, Store,
+    required_bytes,
 };
 
 use super::device::SimDevice;

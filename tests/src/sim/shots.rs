@@ -29,7 +29,8 @@ enum Seen<T> {
 
 impl Desk<'_> {
     pub(super) fn shot<K: Kv>(&mut self, store: &mut K, shot: Shot) -> Result<(), Problem> {
-        let index = |byte: u8, held: &[Held]| (!held.is_empty()).then(|| byte as usize % held.len());
+        let index =
+            |byte: u8, held: &[Held]| (!held.is_empty()).then(|| byte as usize % held.len());
         match shot {
             Shot::Take => self.take_snapshot(store),
             Shot::Get { held, key } => match index(held, &self.held) {
@@ -68,12 +69,7 @@ impl Desk<'_> {
     }
 
     /// What an error of a read at a snapshot means.
-    fn gone<T, K: Kv>(
-        &mut self,
-        store: &K,
-        what: &str,
-        error: &Error,
-    ) -> Result<Seen<T>, Problem> {
+    fn gone<T, K: Kv>(&mut self, store: &K, what: &str, error: &Error) -> Result<Seen<T>, Problem> {
         let may_expire = store.space().is_some_and(|space| space.may_expire);
         if matches!(error, Error::SnapshotExpired) && may_expire {
             self.tally.mark(Mark::Expired);

@@ -171,6 +171,7 @@ pub(super) fn costs_the_same(closed: &Space, opened: &Space) -> Result<(), Probl
     if (least..=most).contains(&opened.live_cost.abs_diff(closed.live_cost)) {
         return Ok(());
     }
-    let what = format!("live records cost something else after a reopening: {closed:?}, {opened:?}");
+    let what =
+        format!("live records cost something else after a reopening: {closed:?}, {opened:?}");
     Err(Problem::new("live-cost", what))
 }
