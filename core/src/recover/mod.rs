@@ -57,6 +57,7 @@ pub(crate) struct Recovery {
     /// Where the search for chunked values has got to.
     heads: Cursor,
     tail: Option<tail::Tail>,
+    blanks: tail::Blanks,
     /// The log was closed: there is nothing to resume.
     closed: bool,
     /// Largest sequence that any valid bytes show, kept or cut off.
@@ -90,6 +91,7 @@ impl Default for Recovery {
             load: load::LoadState::default(),
             heads: Cursor::default(),
             tail: None,
+            blanks: tail::Blanks::default(),
             closed: false,
             seq_max: Seq(0),
             accepted: Seq(0),
