@@ -1,5 +1,6 @@
 //! The blocking driver: [`AsyncStore`] over a device whose futures are ready at once.
 
+mod batch;
 mod stream;
 
 use core::ops::Range;
@@ -13,13 +14,15 @@ use crate::config::Config;
 use crate::device::{AsyncBlockDevice, BlockDevice, Caps, Durability, Geometry};
 use crate::engine::{CheckSummary, Cursor, Engine, ScrubProgress};
 use crate::error::{Corruption, Error};
+use crate::format::superblock::Superblock;
 use crate::memory::plan;
 use crate::merge::MergeNeed;
 use crate::parts::CHUNKS;
 use crate::snapshot::SnapshotId;
 use crate::stats::{SegmentStats, Stats};
-use crate::types::{EntryKind, SegmentId, Seq};
+use crate::types::SegmentId;
 
+pub use batch::Batch;
 pub use stream::{StreamError, ValueReader};
 
 /// A blocking device in the clothes of an asynchronous one: every future is ready when it is first polled.
@@ -96,9 +99,11 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     ) -> Result<Self, Error<D::Error>> {
         // Not by the future of `AsyncStore::format`, which would hold another store on the stack.
         let block = plan(config, &device.geometry()).map_err(no_device)?;
-        let mut inner = AsyncStore::with_memory(Blocking(device), arena, config, &block)?;
-        now(inner.write_empty(&block))?;
-        Ok(Self { inner })
+        let device = Blocking(device);
+        let prepared = AsyncStore::prepare(&device, arena, config, &block)?;
+        let mut store = Self { inner: AsyncStore::build(device, prepared) };
+        store.write_empty(&block)?;
+        Ok(store)
     }
 
     /// See [`AsyncStore::open`].
@@ -108,7 +113,8 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     pub fn open(device: D, arena: &'m mut [u8], config: &Config) -> Result<Self, Error<D::Error>> {
         let mut device = Blocking(device);
         let block = now(read_superblock(&mut device, arena, config))?;
-        let mut store = Self { inner: AsyncStore::with_memory(device, arena, config, &block)? };
+        let prepared = AsyncStore::prepare(&device, arena, config, &block)?;
+        let mut store = Self { inner: AsyncStore::build(device, prepared) };
         store.drive(Engine::poll_recover)?;
         Ok(store)
     }
@@ -124,12 +130,18 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     ) -> Result<Self, Error<D::Error>> {
         let mut device = Blocking(device);
         let (block, found) = now(read_or_plan(&mut device, arena, config))?;
-        let mut inner = AsyncStore::with_memory(device, arena, config, &block)?;
+        let prepared = AsyncStore::prepare(&device, arena, config, &block)?;
+        let mut store = Self { inner: AsyncStore::build(device, prepared) };
         match found {
-            Found::Store => now(inner.recover())?,
-            Found::Blank => now(inner.write_empty(&block))?,
+            Found::Store => store.drive(Engine::poll_recover)?,
+            Found::Blank => store.write_empty(&block)?,
         }
-        Ok(Self { inner })
+        Ok(store)
+    }
+
+    #[inline(never)]
+    fn write_empty(&mut self, block: &Superblock) -> Result<(), Error<D::Error>> {
+        now(self.inner.write_empty(block))
     }
 
     /// See [`AsyncStore::put`].
@@ -453,48 +465,5 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     /// The device. Writing to it behind the store's back damages the store.
     pub fn device_mut(&mut self) -> &mut D {
         &mut self.inner.device.0
-    }
-}
-
-/// Puts and deletes that take effect together. Dropping it without [`commit`](Self::commit) forgets them.
-#[derive(Debug)]
-pub struct Batch<'s, 'm, D: BlockDevice> {
-    store: &'s mut Store<'m, D>,
-}
-
-impl<D: BlockDevice> Batch<'_, '_, D> {
-    /// Adds a put.
-    ///
-    /// # Errors
-    /// `BatchTooLarge`, `KeySize`, `ValueTooLarge`, `KeydirFull`, `Poisoned`, `ReadOnly`, `PoolExhausted`; the batch is as
-    /// before and can still be committed.
-    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<D::Error>> {
-        self.store.drive(|engine| engine.poll_stage(EntryKind::Value, key, value))
-    }
-
-    /// Adds a delete, of a key that may or may not be there.
-    ///
-    /// # Errors
-    /// As for [`put`](Self::put).
-    pub fn delete(&mut self, key: &[u8]) -> Result<(), Error<D::Error>> {
-        self.store.drive(|engine| engine.poll_stage(EntryKind::Tombstone, key, &[]))
-    }
-
-    /// Makes the batch visible. It is durable after the next [`Store::sync`]; a crash before that leaves all of it or
-    /// nothing. Returns the sequence of its last record.
-    ///
-    /// # Errors
-    /// `Full`, `Poisoned`, `PoolExhausted`; nothing changed.
-    pub fn commit(self) -> Result<Seq, Error<D::Error>> {
-        let seq = self.store.drive(Engine::poll_commit)?;
-        self.store.drain();
-        Ok(seq)
-    }
-}
-
-impl<D: BlockDevice> Drop for Batch<'_, '_, D> {
-    fn drop(&mut self) {
-        // After a commit there is nothing left to forget. No I/O: frames are given back.
-        self.store.inner.engine.abort_batch();
     }
 }
