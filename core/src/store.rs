@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::device::{AsyncBlockDevice, BlockDevice, Caps, Durability, Geometry};
 use crate::engine::{CheckSummary, Cursor, Engine, ScrubProgress};
 use crate::error::{Corruption, Error};
+use crate::format::superblock::Superblock;
 use crate::memory::plan;
 use crate::merge::MergeNeed;
 use crate::parts::CHUNKS;
@@ -94,11 +95,8 @@ impl<'m, D: BlockDevice> Store<'m, D> {
         arena: &'m mut [u8],
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
-        // Not by the future of `AsyncStore::format`, which would hold another store on the stack.
         let block = plan(config, &device.geometry()).map_err(no_device)?;
-        let mut inner = AsyncStore::with_memory(Blocking(device), arena, config, &block)?;
-        now(inner.write_empty(&block))?;
-        Ok(Self { inner })
+        Self::made(Blocking(device), arena, config, &block, Found::Blank)
     }
 
     /// See [`AsyncStore::open`].
@@ -108,9 +106,7 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     pub fn open(device: D, arena: &'m mut [u8], config: &Config) -> Result<Self, Error<D::Error>> {
         let mut device = Blocking(device);
         let block = now(read_superblock(&mut device, arena, config))?;
-        let mut store = Self { inner: AsyncStore::with_memory(device, arena, config, &block)? };
-        store.drive(Engine::poll_recover)?;
-        Ok(store)
+        Self::made(device, arena, config, &block, Found::Store)
     }
 
     /// See [`AsyncStore::open_or_format`].
@@ -124,12 +120,43 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     ) -> Result<Self, Error<D::Error>> {
         let mut device = Blocking(device);
         let (block, found) = now(read_or_plan(&mut device, arena, config))?;
-        let mut inner = AsyncStore::with_memory(device, arena, config, &block)?;
-        match found {
-            Found::Store => now(inner.recover())?,
-            Found::Blank => now(inner.write_empty(&block))?,
+        Self::made(device, arena, config, &block, found)
+    }
+
+    /// A store is large. It is made in its final place, which a variable that is returned by its name is; inside a future, or
+    /// taken out of one `Result` to be put into another, it would be on the stack several times.
+    fn made(
+        device: Blocking<D>,
+        arena: &'m mut [u8],
+        config: &Config,
+        block: &Superblock,
+        found: Found,
+    ) -> Result<Self, Error<D::Error>> {
+        let mut store = Self::unopened(device, arena, config, block);
+        if let Ok(made) = &mut store {
+            let result = match found {
+                Found::Store => made.drive(Engine::poll_recover),
+                Found::Blank => now(made.inner.write_empty(block)),
+            };
+            if let Err(error) = result {
+                store = Err(error);
+            }
         }
-        Ok(Self { inner })
+        store
+    }
+
+    // A frame of its own: what it takes is given back before the medium is read.
+    #[inline(never)]
+    fn unopened(
+        device: Blocking<D>,
+        arena: &'m mut [u8],
+        config: &Config,
+        block: &Superblock,
+    ) -> Result<Self, Error<D::Error>> {
+        match AsyncStore::with_memory(device, arena, config, block) {
+            Ok(inner) => Ok(Self { inner }),
+            Err(error) => Err(error),
+        }
     }
 
     /// See [`AsyncStore::put`].
