@@ -167,3 +167,27 @@ fn crashes_inside_open_between_overwrites_leave_full_flash_writable() {
         store.check();
     }
 }
+
+/// Most keys are never written again: their segments must be moved, or few others would wear out alone.
+#[test]
+fn wear_spreads_over_all_segments_of_flash() {
+    let turns = if cfg!(debug_assertions) { 4_000 } else { 60_000 };
+    for profile in ["nor1", "nor16-ecc"] {
+        let mut store = Loop::new(profile);
+        store.cut_power();
+        let mut open =
+            Store::open(&mut store.device, &mut store.arena, &store.config).expect("open");
+        for round in 1..=turns {
+            open.device_mut().reset_counters();
+            open.put(&key(round as usize % 16), &value(round)).expect("an overwrite");
+        }
+        let stats = open.stats();
+        drop(open);
+        let segment = stats.segment_bytes;
+        let end = store.device.bytes.len() as u32;
+        let first = end - segment * stats.segments;
+        let (least, most) = store.device.wear.spread(first, end, segment);
+        println!("{profile}: {} segments, erased {least} to {most} times", stats.segments);
+        assert!(least > 0 && most - least <= 2 + most / 3, "{least} to {most}");
+    }
+}

@@ -247,7 +247,7 @@ impl Engine<'_> {
         };
         let start = Offset(self.port.layout.data_start);
         let incarnation = (segment, header.open_seq, header.boot);
-        self.recovery.load.mode = Mode::Scan(Scan::new(incarnation, start, Verify::Group));
+        self.recovery.load.mode = Mode::Scan(Scan::of_segment(incarnation, start, Verify::Group));
         self.recovery.load.next_seq = Some(Seq(header.open_seq.0.saturating_add(1)));
         if self.recovery.phase == Phase::Load && self.at_newest() {
             self.recovery.load.newest = Some(header);
@@ -295,7 +295,10 @@ impl Engine<'_> {
                         continue;
                     }
                     let record_bytes = header.record_bytes();
-                    if self.gathers_hints(end.as_ref()) {
+                    if header.is_short() {
+                        // It has no group for a hint to name.
+                        self.hints.give_up();
+                    } else if self.gathers_hints(end.as_ref()) {
                         let next = Offset(self.port.layout.aligned(offset.0 + record_bytes));
                         self.hints.add((offset, seq), next, &fingerprint, record_bytes, kind);
                     }
@@ -327,11 +330,7 @@ impl Engine<'_> {
         let (kind, first_seq) = (group.header.kind, group.header.first_seq);
         self.recovery.accept(Seq(first_seq.0.saturating_add(u64::from(group.trailer.count))));
         self.settle_lost(segment, Some((kind, first_seq)));
-        let taken = match kind {
-            GroupKind::Data | GroupKind::Resume => u64::from(group.trailer.count),
-            GroupKind::Hints | GroupKind::Close => 0,
-        };
-        self.recovery.load.next_seq = Some(Seq(first_seq.0.saturating_add(taken)));
+        self.recovery.load.next_seq = Some(group.next_seq());
         if let Some(resume) = resume {
             self.recovery.boot_max = self.recovery.boot_max.max(resume.boot);
         }

@@ -171,7 +171,7 @@ impl Engine<'_> {
                 position = if at.0 == first { second } else { first };
             }
         }
-        if self.port.caps.needs_erase {
+        if self.port.caps.needs_erase && !self.cage.holds(Canary::ReissueOnNor) {
             position = layout.padded(position.max(tail.blank_from).max(tail.reach.0));
         }
         let slots = SlotsFree { footer: false, mark: false };

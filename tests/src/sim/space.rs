@@ -92,7 +92,7 @@ fn keeps_limits(before: &Space, now: &Space) -> Result<(), Problem> {
         let what = format!("more is alive than is let in: {before:?} became {now:?}");
         return Err(Problem::new("over-admission", what));
     }
-    if merges(*now) && now.free == 0 && before.free > 0 {
+    if now.free == 0 && before.free > 0 {
         let what = format!("the last free segment is taken: {before:?} became {now:?}");
         return Err(Problem::new("reserve-taken", what));
     }
