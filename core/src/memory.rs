@@ -67,9 +67,11 @@ struct Sizes {
 // The parts lie in the order of their alignment, so that none but the first needs room to be aligned: pages are multiples
 // of 16 bytes, and so on down.
 const _: () = assert!(align_of::<u64>() <= 16 && align_of::<u32>() <= 8);
-const _: () = assert!(size_of::<Slot>() % 8 == 0 && size_of::<VersionSlot>() % 8 == 0);
-const _: () = assert!(size_of::<SnapshotSlot>() % 8 == 0);
-const _: () = assert!(size_of::<ShardMeta>() % 4 == 0 && size_of::<Hook>() % 4 == 0);
+const _: () =
+    assert!(size_of::<Slot>().is_multiple_of(8) && size_of::<VersionSlot>().is_multiple_of(8));
+const _: () = assert!(size_of::<SnapshotSlot>().is_multiple_of(8));
+const _: () =
+    assert!(size_of::<ShardMeta>().is_multiple_of(4) && size_of::<Hook>().is_multiple_of(4));
 
 impl Sizes {
     const fn new(

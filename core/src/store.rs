@@ -1,5 +1,6 @@
 //! The blocking driver: [`AsyncStore`] over a device whose futures are ready at once.
 
+mod batch;
 mod stream;
 
 use core::ops::Range;
@@ -19,8 +20,9 @@ use crate::merge::MergeNeed;
 use crate::parts::CHUNKS;
 use crate::snapshot::SnapshotId;
 use crate::stats::{SegmentStats, Stats};
-use crate::types::{EntryKind, SegmentId, Seq};
+use crate::types::SegmentId;
 
+pub use batch::Batch;
 pub use stream::{StreamError, ValueReader};
 
 /// A blocking device in the clothes of an asynchronous one: every future is ready when it is first polled.
@@ -95,8 +97,13 @@ impl<'m, D: BlockDevice> Store<'m, D> {
         arena: &'m mut [u8],
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
+        // Not by the future of `AsyncStore::format`, which would hold another store on the stack.
         let block = plan(config, &device.geometry()).map_err(no_device)?;
-        Self::made(Blocking(device), arena, config, &block, Found::Blank)
+        let device = Blocking(device);
+        let prepared = AsyncStore::prepare(&device, arena, config, &block)?;
+        let mut store = Self { inner: AsyncStore::build(device, prepared) };
+        store.write_empty(&block)?;
+        Ok(store)
     }
 
     /// See [`AsyncStore::open`].
@@ -106,7 +113,10 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     pub fn open(device: D, arena: &'m mut [u8], config: &Config) -> Result<Self, Error<D::Error>> {
         let mut device = Blocking(device);
         let block = now(read_superblock(&mut device, arena, config))?;
-        Self::made(device, arena, config, &block, Found::Store)
+        let prepared = AsyncStore::prepare(&device, arena, config, &block)?;
+        let mut store = Self { inner: AsyncStore::build(device, prepared) };
+        store.drive(Engine::poll_recover)?;
+        Ok(store)
     }
 
     /// See [`AsyncStore::open_or_format`].
@@ -120,43 +130,18 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     ) -> Result<Self, Error<D::Error>> {
         let mut device = Blocking(device);
         let (block, found) = now(read_or_plan(&mut device, arena, config))?;
-        Self::made(device, arena, config, &block, found)
-    }
-
-    /// A store is large. It is made in its final place, which a variable that is returned by its name is; inside a future, or
-    /// taken out of one `Result` to be put into another, it would be on the stack several times.
-    fn made(
-        device: Blocking<D>,
-        arena: &'m mut [u8],
-        config: &Config,
-        block: &Superblock,
-        found: Found,
-    ) -> Result<Self, Error<D::Error>> {
-        let mut store = Self::unopened(device, arena, config, block);
-        if let Ok(made) = &mut store {
-            let result = match found {
-                Found::Store => made.drive(Engine::poll_recover),
-                Found::Blank => now(made.inner.write_empty(block)),
-            };
-            if let Err(error) = result {
-                store = Err(error);
-            }
+        let prepared = AsyncStore::prepare(&device, arena, config, &block)?;
+        let mut store = Self { inner: AsyncStore::build(device, prepared) };
+        match found {
+            Found::Store => store.drive(Engine::poll_recover)?,
+            Found::Blank => store.write_empty(&block)?,
         }
-        store
+        Ok(store)
     }
 
-    // A frame of its own: what it takes is given back before the medium is read.
     #[inline(never)]
-    fn unopened(
-        device: Blocking<D>,
-        arena: &'m mut [u8],
-        config: &Config,
-        block: &Superblock,
-    ) -> Result<Self, Error<D::Error>> {
-        match AsyncStore::with_memory(device, arena, config, block) {
-            Ok(inner) => Ok(Self { inner }),
-            Err(error) => Err(error),
-        }
+    fn write_empty(&mut self, block: &Superblock) -> Result<(), Error<D::Error>> {
+        now(self.inner.write_empty(block))
     }
 
     /// See [`AsyncStore::put`].
@@ -480,48 +465,5 @@ impl<'m, D: BlockDevice> Store<'m, D> {
     /// The device. Writing to it behind the store's back damages the store.
     pub fn device_mut(&mut self) -> &mut D {
         &mut self.inner.device.0
-    }
-}
-
-/// Puts and deletes that take effect together. Dropping it without [`commit`](Self::commit) forgets them.
-#[derive(Debug)]
-pub struct Batch<'s, 'm, D: BlockDevice> {
-    store: &'s mut Store<'m, D>,
-}
-
-impl<D: BlockDevice> Batch<'_, '_, D> {
-    /// Adds a put.
-    ///
-    /// # Errors
-    /// `BatchTooLarge`, `KeySize`, `ValueTooLarge`, `KeydirFull`, `Poisoned`, `ReadOnly`, `PoolExhausted`; the batch is as
-    /// before and can still be committed.
-    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error<D::Error>> {
-        self.store.drive(|engine| engine.poll_stage(EntryKind::Value, key, value))
-    }
-
-    /// Adds a delete, of a key that may or may not be there.
-    ///
-    /// # Errors
-    /// As for [`put`](Self::put).
-    pub fn delete(&mut self, key: &[u8]) -> Result<(), Error<D::Error>> {
-        self.store.drive(|engine| engine.poll_stage(EntryKind::Tombstone, key, &[]))
-    }
-
-    /// Makes the batch visible. It is durable after the next [`Store::sync`]; a crash before that leaves all of it or
-    /// nothing. Returns the sequence of its last record.
-    ///
-    /// # Errors
-    /// `Full`, `Poisoned`, `PoolExhausted`; nothing changed.
-    pub fn commit(self) -> Result<Seq, Error<D::Error>> {
-        let seq = self.store.drive(Engine::poll_commit)?;
-        self.store.drain();
-        Ok(seq)
-    }
-}
-
-impl<D: BlockDevice> Drop for Batch<'_, '_, D> {
-    fn drop(&mut self) {
-        // After a commit there is nothing left to forget. No I/O: frames are given back.
-        self.store.inner.engine.abort_batch();
     }
 }

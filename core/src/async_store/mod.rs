@@ -18,7 +18,7 @@ use core::task::Poll;
 use crate::config::Config;
 use crate::device::{AsyncBlockDevice, DeviceError};
 use crate::engine::{
-    CheckStep, CheckSummary, DeviceOp, Engine, Gather, OpKind, ScrubProgress, Setup,
+    CheckStep, CheckSummary, DeviceOp, Engine, Gather, OpKind, Plan, ScrubProgress, Setup,
 };
 use crate::error::{Corruption, Error};
 use crate::format::superblock::Superblock;
@@ -39,6 +39,13 @@ pub struct AsyncStore<'m, D: AsyncBlockDevice> {
     last_error: Option<D::Error>,
     /// An operation was started and its result not seen.
     busy: bool,
+}
+
+/// What a store is made from, and fits.
+pub(crate) struct Prepared<'m, 's> {
+    memory: Memory<'m>,
+    setup: Setup<'s>,
+    plan: Plan<'m>,
 }
 
 /// Drives a call of the engine until it is ready.
@@ -78,7 +85,8 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
         let block = plan(config, &device.geometry()).map_err(no_device)?;
-        let mut store = Self::with_memory(device, arena, config, &block)?;
+        let prepared = Self::prepare(&device, arena, config, &block)?;
+        let mut store = Self::build(device, prepared);
         store.write_empty(&block).await?;
         Ok(store)
     }
@@ -108,7 +116,8 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
         let block = read_superblock(&mut device, arena, config).await?;
-        let mut store = Self::with_memory(device, arena, config, &block)?;
+        let prepared = Self::prepare(&device, arena, config, &block)?;
+        let mut store = Self::build(device, prepared);
         store.recover().await?;
         Ok(store)
     }
@@ -123,7 +132,8 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         config: &Config,
     ) -> Result<Self, Error<D::Error>> {
         let (block, blank) = read_or_plan(&mut device, arena, config).await?;
-        let mut store = Self::with_memory(device, arena, config, &block)?;
+        let prepared = Self::prepare(&device, arena, config, &block)?;
+        let mut store = Self::build(device, prepared);
         match blank {
             Found::Store => store.recover().await?,
             Found::Blank => store.write_empty(&block).await?,
@@ -137,15 +147,14 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
         Ok(())
     }
 
-    /// A store that was not opened yet.
-    pub(crate) fn with_memory(
-        device: D,
+    /// Looks for everything that may be wrong before there is a store.
+    pub(crate) fn prepare<'s>(
+        device: &D,
         arena: &'m mut [u8],
-        config: &Config,
-        block: &Superblock,
-    ) -> Result<Self, Error<D::Error>> {
-        let (geometry, caps) = (device.geometry(), device.caps());
-        let can_shrink = device.can_shrink();
+        config: &'s Config,
+        block: &'s Superblock,
+    ) -> Result<Prepared<'m, 's>, Error<D::Error>> {
+        let (geometry, caps, can_shrink) = (device.geometry(), device.caps(), device.can_shrink());
         let want = block.data_offset + u64::from(block.segment_bytes);
         if geometry.capacity < want {
             return Err(Error::DeviceTooSmall { want, have: geometry.capacity });
@@ -154,12 +163,14 @@ impl<'m, D: AsyncBlockDevice> AsyncStore<'m, D> {
             Memory::carve(arena, config, geometry.buffer_align, block).map_err(no_device)?;
         let setup = Setup { config, geometry, caps, can_shrink, block };
         let plan = Engine::plan(&mut memory, &setup).map_err(no_device)?;
-        Ok(Self {
-            engine: Engine::new(memory, &setup, plan),
-            device,
-            last_error: None,
-            busy: false,
-        })
+        Ok(Prepared { memory, setup, plan })
+    }
+
+    /// A store that was not opened yet. No result, so that it is built in its place: small stacks hold it once at most.
+    #[inline(always)]
+    pub(crate) fn build(device: D, prepared: Prepared<'m, '_>) -> Self {
+        let Prepared { memory, setup, plan } = prepared;
+        Self { engine: Engine::new(memory, &setup, plan), device, last_error: None, busy: false }
     }
 
     /// Executes one operation of the engine; false where there is none.

@@ -15,12 +15,13 @@ use crate::format::bytes::{put, u16_at, u32_at};
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupEnd, GroupKind};
 use crate::format::record::{RECORD_HEADER_BYTES, RecordKind, RecordShape};
 use crate::log::NewRecord;
+use crate::parts::sized;
 use crate::types::{EntryKind, FrameId, LogAddress, Seq};
 
 const LINK_BYTES: u32 = 4;
 const ITEM_BYTES: u32 = 8;
 /// Replaced records that a batch tells apart.
-const REPLACED_MAX: usize = 64;
+const REPLACED_MAX: usize = sized(8, 64);
 
 /// The batch that is being put together.
 #[derive(Debug, Default)]

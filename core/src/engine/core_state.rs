@@ -165,6 +165,7 @@ impl<'m> Engine<'m> {
 
     /// An engine that knows nothing of the medium yet. This cannot fail, so that it is built where the caller wants it: it
     /// is too large to be handed on in results where stacks are small.
+    #[inline(always)]
     pub(crate) fn new(memory: Memory<'m>, setup: &Setup<'_>, plan: Plan<'m>) -> Self {
         let (config, geometry, block) = (setup.config, &setup.geometry, setup.block);
         let Plan { layout, hints, dirty_max, run_pages } = plan;

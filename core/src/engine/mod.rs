@@ -32,7 +32,7 @@ pub use prepared::{Prepared, Preparer};
 pub use read::Record;
 pub use scrub::{Pass, ScrubProgress};
 
-pub(crate) use core_state::{Health, Setup};
+pub(crate) use core_state::{Health, Plan, Setup};
 pub(crate) use damage::Damages;
 pub(crate) use pending::{MarkState, Purpose};
 pub(crate) use port::{Port, PortLimits};

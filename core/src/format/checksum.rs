@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn small_tables_give_the_same_values() {
-        let bytes: [u8; 300] = core::array::from_fn(|index| (index * 31 >> 3) as u8);
+        let bytes: [u8; 300] = core::array::from_fn(|index| ((index * 31) >> 3) as u8);
         let (small, portable) = (Checksums::SMALL, Checksums::PORTABLE);
         for count in 0..bytes.len() {
             let (first, rest) = bytes[..count].split_at(count / 3);
