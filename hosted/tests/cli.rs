@@ -5,6 +5,8 @@
 mod bad_input;
 #[path = "cli/block.rs"]
 mod block;
+#[path = "cli/firmware.rs"]
+mod firmware;
 #[path = "cli/full_disk.rs"]
 mod full_disk;
 #[path = "cli/kill.rs"]

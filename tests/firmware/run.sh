@@ -90,6 +90,8 @@ cuts() {
 
 case ${1:-all} in
 all)
+    cargo fmt --all --check
+    cargo clippy --release --locked -p emberkv-firmware-harness -p emberkv-firmware-script --all-targets -- -D warnings
     build
     cargo test --release --locked -p emberkv-firmware-script
     conformance

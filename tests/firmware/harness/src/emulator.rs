@@ -4,6 +4,7 @@
 //! done; so a kill could lose, or put out of order, what the chip has acknowledged, which no chip does. There the emulator is stopped
 //! first, by its control socket, which lets those writes finish, and then killed. The emulated SD card writes before it answers.
 
+use std::fs::{File, remove_file};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -47,12 +48,15 @@ impl Emulator {
     /// Boots the firmware with these words as its command line.
     pub(crate) fn boot(machine: &Machine<'_>, words: &[String]) -> Result<Self, String> {
         // A socket of an earlier emulator would only refuse connections.
-        let _ = std::fs::remove_file(machine.control);
+        let _ = remove_file(machine.control);
         let mut semihosting = String::from("enable=on,target=native,arg=firmware");
         for word in words {
             semihosting.push_str(",arg=");
             semihosting.push_str(word);
         }
+        // It warns of things that a board without a network has; they are kept for who looks for a reason.
+        let noise = File::create(machine.control.with_extension("stderr"));
+        let noise = noise.map_err(|error| error.to_string())?;
         let mut child = Command::new(machine.program)
             .args(["-machine", machine.board.machine(), "-display", "none", "-monitor", "none"])
             .args(["-serial", "null", "-nodefaults"])
@@ -64,7 +68,7 @@ impl Emulator {
             .arg(format!("unix:{},server=on,wait=off", machine.control.display()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(noise)
             .spawn()
             .map_err(|error| format!("{}: {error}", machine.program))?;
         let output = child.stdout.take().ok_or("the emulator's output is a pipe")?;
@@ -97,13 +101,12 @@ impl Emulator {
 
     /// Cuts the power. Lines that are still to be read stay to be read.
     pub(crate) fn cut(&mut self) -> Result<(), String> {
-        if self.board == Board::Nor {
-            // The emulator may have ended by itself: then there is nothing to stop.
-            if let Err(error) = self.stop() {
-                if self.child.try_wait().map_err(|error| error.to_string())?.is_none() {
-                    return Err(format!("the control socket: {error}"));
-                }
-            }
+        // An emulator that has ended by itself needs no stopping.
+        if self.board == Board::Nor
+            && let Err(error) = self.stop()
+            && self.child.try_wait().map_err(|error| error.to_string())?.is_none()
+        {
+            return Err(format!("the control socket: {error}"));
         }
         self.kill()
     }

@@ -87,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     let mut known = Known::default();
     live(&machine, &mut known, Plan::Until(FIRST), arguments.seed, None)?;
     let (mut opened, mut torn, mut inspected) = (0_u64, 0_u64, 0_u64);
-    let mut host = Some(tools::inspect(&arguments.emberkv, &image, known.acked)?);
+    let mut host = Some(tools::inspect(&arguments.emberkv, arguments.board, &image, known.acked)?);
     for cut in 0..arguments.cuts {
         let plan = Plan::random(&mut random, arguments.board.supply_max());
         let at = |what: String| format!("cut {cut}, {plan:?}: {what}");
@@ -99,7 +99,8 @@ fn run(arguments: &Arguments) -> Result<String, String> {
         }
         host = None;
         if cut % arguments.inspect_every == 0 {
-            let state = tools::inspect(&arguments.emberkv, &image, known.acked).map_err(at)?;
+            let state = tools::inspect(&arguments.emberkv, arguments.board, &image, known.acked)
+                .map_err(at)?;
             if state.count > known.started {
                 return Err(at(format!("LOST: the host's tools found {}, {known:?}", state.count)));
             }
@@ -109,7 +110,7 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     }
     let until = known.started + LAST;
     let ended = live(&machine, &mut known, Plan::Until(until), arguments.seed, host.as_ref())?;
-    let state = tools::inspect(&arguments.emberkv, &image, until)?;
+    let state = tools::inspect(&arguments.emberkv, arguments.board, &image, until)?;
     if state.count != until {
         return Err(format!("closed at {until}, and the host's tools found {}", state.count));
     }

@@ -79,11 +79,7 @@ pub(crate) fn live(
         emulator.cut()?;
         cut = true;
     }
-    loop {
-        let line = match emulator.next()? {
-            Event::Line(line) => line,
-            Event::Ended => break,
-        };
+    while let Event::Line(line) = emulator.next()? {
         follow(&line, known, &mut ended, host)?;
         lines += 1;
         let now = match plan {

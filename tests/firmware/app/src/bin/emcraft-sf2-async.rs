@@ -51,11 +51,11 @@ async fn log(arena: &'static mut [u8]) {
     host::exit(verdict)
 }
 
-/// Says how large a call's future is and how many turns the other task had meanwhile. The future stays where it is: moved, it would
-/// be in this one too.
-async fn told<F: Future>(name: &str, mut call: Pin<&mut F>) -> F::Output {
+/// Says how large a call's future is and how many turns the other task had meanwhile. The future is lent, and by a pointer that the
+/// compiler does not see through: moved or inlined, it and what it answers would be on the stack of this one too.
+async fn told<T>(name: &str, call: Pin<&mut dyn Future<Output = T>>) -> T {
     let (bytes, before) = (size_of_val(&*call), TURNS.load(Ordering::Relaxed));
-    let result = call.as_mut().await;
+    let result = call.await;
     say!("future {name} bytes={bytes} turns={}", TURNS.load(Ordering::Relaxed) - before);
     result
 }
@@ -112,8 +112,12 @@ async fn session(arena: &mut [u8]) -> Result<(), Failure> {
     let options = Options { tear_unit: 16, ..nor_options() };
     let device = Device::open(Nor::take(Supply::ENDLESS), Delay, &options);
     let device = device.await.map_err(Error::Device)?;
-    let device = write(device, arena, &config).await?;
-    read(device, arena, &config).await
+    let device = {
+        let write: Pin<&mut dyn Future<Output = _>> = pin!(write(device, &mut *arena, &config));
+        write.await?
+    };
+    let read: Pin<&mut dyn Future<Output = _>> = pin!(read(device, arena, &config));
+    read.await
 }
 
 fn failed(what: &str) -> ! {
