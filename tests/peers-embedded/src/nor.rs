@@ -12,6 +12,8 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
+use embedded_storage::nor_flash::{NorFlashError, NorFlashErrorKind};
+
 use crate::power::{Cut, Mode, Op};
 use crate::rng::Rng;
 
@@ -37,6 +39,15 @@ pub(crate) enum Fault {
     Misuse,
     /// More operations than any sane session needs.
     Runaway,
+}
+
+impl NorFlashError for Fault {
+    fn kind(&self) -> NorFlashErrorKind {
+        match self {
+            Self::Misuse => NorFlashErrorKind::NotAligned,
+            _ => NorFlashErrorKind::Other,
+        }
+    }
 }
 
 /// What was done so far.

@@ -4,7 +4,7 @@
 //! A delete is `remove_item`, which needs flash that takes a second program of a word.
 
 use embedded_storage_async::nor_flash::{
-    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
+    ErrorType, MultiwriteNorFlash, NorFlash, ReadNorFlash,
 };
 use sequential_storage::cache::key_pointers::ArrayKeyPointers;
 use sequential_storage::cache::page_pointers::ArrayPagePointers;
@@ -15,15 +15,6 @@ use sequential_storage::map::{MapConfig, MapStorage};
 use super::{now, said};
 use crate::nor::{Fault, Flash, WORD};
 use crate::store::{Family, Outcome, Start, Store, VALUE_BYTES_MAX, Work};
-
-impl NorFlashError for Fault {
-    fn kind(&self) -> NorFlashErrorKind {
-        match self {
-            Self::Misuse => NorFlashErrorKind::NotAligned,
-            _ => NorFlashErrorKind::Other,
-        }
-    }
-}
 
 /// The chip as `embedded-storage-async` sees it.
 pub(crate) struct Chip<const BLOCK: usize, const COUNT: usize>(Flash<BLOCK, COUNT>);
