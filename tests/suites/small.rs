@@ -65,23 +65,22 @@ fn no_future_of_an_open_store_takes_more_than_a_kibibyte_beside_the_devices() {
     let mut buffer = [0; 64];
     let mut cursor = Cursor::default();
     let snapshot = store.snapshot().expect("there is room");
-    let mut sizes = vec![
-        ("get", size_of_val(&store.get(b"key", &mut buffer))),
-        ("get_at", size_of_val(&store.get_at(snapshot, b"key", &mut buffer))),
-        ("next", size_of_val(&store.next(&mut cursor, &mut buffer))),
-        ("next_at", size_of_val(&store.next_at(snapshot, &mut cursor, &mut buffer))),
-        ("next_key", size_of_val(&store.next_key(&mut cursor, &mut buffer))),
-        ("find", size_of_val(&store.find(b"key"))),
-        ("value_len", size_of_val(&store.value_len(b"key"))),
-        ("put", size_of_val(&store.put(b"key", b"value"))),
-        ("delete", size_of_val(&store.delete(b"key"))),
-        ("sync", size_of_val(&store.sync())),
-        ("merge_step", size_of_val(&store.merge_step(100))),
-        ("shrink_step", size_of_val(&store.shrink_step(100))),
-        ("scrub_step", size_of_val(&store.scrub_step(100))),
-        ("fold", size_of_val(&store.fold(snapshot, |_, _| {}))),
-        ("check", size_of_val(&store.check(|_| {}))),
-    ];
+    let mut sizes = Vec::new();
+    sizes.push(("get", size_of_val(&store.get(b"key", &mut buffer))));
+    sizes.push(("get_at", size_of_val(&store.get_at(snapshot, b"key", &mut buffer))));
+    sizes.push(("next", size_of_val(&store.next(&mut cursor, &mut buffer))));
+    sizes.push(("next_at", size_of_val(&store.next_at(snapshot, &mut cursor, &mut buffer))));
+    sizes.push(("next_key", size_of_val(&store.next_key(&mut cursor, &mut buffer))));
+    sizes.push(("find", size_of_val(&store.find(b"key"))));
+    sizes.push(("value_len", size_of_val(&store.value_len(b"key"))));
+    sizes.push(("put", size_of_val(&store.put(b"key", b"value"))));
+    sizes.push(("delete", size_of_val(&store.delete(b"key"))));
+    sizes.push(("sync", size_of_val(&store.sync())));
+    sizes.push(("merge_step", size_of_val(&store.merge_step(100))));
+    sizes.push(("shrink_step", size_of_val(&store.shrink_step(100))));
+    sizes.push(("scrub_step", size_of_val(&store.scrub_step(100))));
+    sizes.push(("fold", size_of_val(&store.fold(snapshot, |_, _| {}))));
+    sizes.push(("check", size_of_val(&store.check(|_| {}))));
     now(store.put(b"key", b"value")).expect("there is room");
     let mut value = now(store.find(b"key")).expect("it reads").expect("it is there");
     sizes.push(("read_value", size_of_val(&store.read_value(&mut value, &mut buffer))));
