@@ -47,7 +47,7 @@ pub enum Canary {
     HeaderUnproven,
     /// A merged segment is given back before its announcement is durable.
     FreeBeforeDurable,
-    /// A cycle starts one free segment too late.
+    /// A cycle starts two free segments too late.
     FreeTargetTooSmall,
     /// A tombstone is dropped when its segment is merged.
     DropTombstone,
@@ -55,8 +55,6 @@ pub enum Canary {
     MergeBumpsSeq,
     /// The copy of an old version does not say that it is one.
     NoOldFlag,
-    /// What an earlier use left in the footer and mark slots of a segment stays there.
-    StaleFooter,
     /// A merge judges a record when it reads it, and points the entry to the copy without looking again.
     LiveAtRead,
     /// A merge believes groups whose checksum it did not compare, and takes a record of a key without an entry for the
@@ -74,8 +72,14 @@ pub enum Canary {
     NoReserve,
     /// Puts are let in however much is alive.
     NoAdmission,
-    /// A merge forgets a record that cannot be read.
+    /// A merge forgets records that it cannot read.
     RotDropped,
+    /// A tombstone is dropped as soon as the segment with the record that it hides is being merged, before that is given back.
+    FreeBeforeSuperseder,
+    /// On flash a session goes on right behind the last whole group, wherever a torn one has programmed something.
+    ReissueOnNor,
+    /// On flash a free segment that reads as erased is written as it is.
+    TrustBlank,
 }
 
 impl Canary {
@@ -114,7 +118,6 @@ impl Canary {
             Self::DropTombstone => "DropTombstone",
             Self::MergeBumpsSeq => "MergeBumpsSeq",
             Self::NoOldFlag => "NoOldFlag",
-            Self::StaleFooter => "StaleFooter",
             Self::LiveAtRead => "LiveAtRead",
             Self::MergeRaw => "MergeRaw",
             Self::AnnouncementIgnored => "AnnouncementIgnored",
@@ -124,6 +127,9 @@ impl Canary {
             Self::NoReserve => "NoReserve",
             Self::NoAdmission => "NoAdmission",
             Self::RotDropped => "RotDropped",
+            Self::FreeBeforeSuperseder => "FreeBeforeSuperseder",
+            Self::ReissueOnNor => "ReissueOnNor",
+            Self::TrustBlank => "TrustBlank",
         }
     }
 
@@ -154,7 +160,6 @@ impl Canary {
         Self::DropTombstone,
         Self::MergeBumpsSeq,
         Self::NoOldFlag,
-        Self::StaleFooter,
         Self::LiveAtRead,
         Self::MergeRaw,
         Self::AnnouncementIgnored,
@@ -164,6 +169,9 @@ impl Canary {
         Self::NoReserve,
         Self::NoAdmission,
         Self::RotDropped,
+        Self::FreeBeforeSuperseder,
+        Self::ReissueOnNor,
+        Self::TrustBlank,
     ];
 }
 

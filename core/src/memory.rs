@@ -6,7 +6,9 @@ use crate::config::{Config, Hints};
 use crate::device::Geometry;
 use crate::error::Error;
 use crate::format::layout::Layout;
-use crate::format::superblock::{ALIGN_SHIFT_MAX, Superblock};
+use crate::format::superblock::{
+    ALIGN_SHIFT_MAX, INCOMPAT_SHORT_RECORDS, SHORT_UNIT_MAX, Superblock,
+};
 use crate::keydir::{ShardMeta, Slot, shards_for, slots_for};
 use crate::merge::Limits;
 use crate::pool::PageTable;
@@ -188,6 +190,7 @@ fn lay_out(config: &Config, geometry: &Geometry) -> Result<Superblock, Error> {
         data_offset,
         align_shift,
         record_bytes_max,
+        incompat: if commit_unit <= SHORT_UNIT_MAX { INCOMPAT_SHORT_RECORDS } else { 0 },
     };
     let layout = Layout::new(&block, config.page_bytes)?;
     if config.hints == Hints::Write && layout.hint_groups_max == 0 {

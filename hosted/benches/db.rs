@@ -1,7 +1,8 @@
-//! What `Db` does in a second, beside what the device does: durable puts, buffered puts, cached and cold gets.
+//! What `Db` does in a second, beside what the device does: durable puts, buffered puts, cached and
+//! cold gets.
 //!
-//! `cargo bench -p emberkv --bench db -- [FILTER] [--dir DIRECTORY] [--seconds N]`; without arguments a short run in a temporary
-//! directory.
+//! `cargo bench -p emberkv --bench db -- [FILTER] [--dir DIRECTORY] [--seconds N]`; without
+//! arguments a short run in a temporary directory.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -58,8 +59,23 @@ impl Random {
     }
 }
 
-/// Runs `work` on so many threads until the time is over; answers calls per second.
-fn rate(threads: usize, time: Duration, work: impl Fn(usize, &mut Random) -> u64 + Sync) -> f64 {
+/// What came of a run.
+#[derive(Clone, Copy)]
+struct Rate {
+    calls: u64,
+    time: Duration,
+    /// Processor time of all threads: what a call costs on a machine that others use as well.
+    cpu: Duration,
+}
+
+fn cpu_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
+}
+
+/// Runs `work`, which answers its calls, on so many threads until the time is over.
+fn rate(threads: usize, time: Duration, work: impl Fn(usize, &mut Random) -> u64 + Sync) -> Rate {
+    let cpu = cpu_time();
     let (stop, calls) = (AtomicBool::new(false), AtomicU64::new(0));
     let begun = Instant::now();
     thread::scope(|scope| {
@@ -77,11 +93,14 @@ fn rate(threads: usize, time: Duration, work: impl Fn(usize, &mut Random) -> u64
         thread::sleep(time);
         stop.store(true, Ordering::Relaxed);
     });
-    calls.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
+    Rate { calls: calls.into_inner(), time: begun.elapsed(), cpu: cpu_time() - cpu }
 }
 
-fn show(name: &str, per_second: f64, note: &str) {
-    println!("{name:<34} {per_second:>12.0} /s  {:>9.2} us each  {note}", 1e6 / per_second);
+fn show(name: &str, rate: Rate, note: &str) {
+    let Rate { calls, time, cpu } = rate;
+    let (wall, cpu) = (time.as_secs_f64() / calls as f64, cpu.as_secs_f64() / calls as f64);
+    let (each, cpu) = (wall * 1e6, cpu * 1e6);
+    println!("{name:<32} {:>10.0} /s {each:>9.2} us each, {cpu:>6.2} us cpu  {note}", 1.0 / wall);
 }
 
 fn store(directory: &Path, durability: Durability) -> (tempfile::TempDir, Db) {
@@ -89,6 +108,7 @@ fn store(directory: &Path, durability: Durability) -> (tempfile::TempDir, Db) {
     let db = Db::builder()
         .capacity(1 << 30)
         .max_capacity(8 << 30)
+        .max_keys(4_000_000)
         .durability(durability)
         .open(place.path().join("bench.ember"))
         .expect("a store");
@@ -137,7 +157,7 @@ fn durable(plan: &Plan) {
         });
         let after = db.stats().expect("figures").device;
         let writes = after.writes - before.writes + after.flushes - before.flushes;
-        let each = puts * plan.time.as_secs_f64() / writes as f64;
+        let each = puts.calls as f64 / writes as f64;
         show(&name, puts, &format!("{each:.1} puts a device call"));
     }
 }
@@ -205,7 +225,7 @@ fn gets(plan: &Plan) {
                 1
             });
             let reads = db.stats().expect("figures").device.reads - before.reads;
-            let each = reads as f64 / (gets * plan.time.as_secs_f64());
+            let each = reads as f64 / gets.calls as f64;
             show(&format!("cold gets, {threads} threads"), gets, &format!("{each:.2} reads each"));
         }
         let gets = rate(1, plan.time, |_, random| {

@@ -1,4 +1,5 @@
-//! Transfers between accounts: two values change together or not at all, and a conditional put keeps two threads apart.
+//! Transfers between accounts: two values change together or not at all, and a conditional put
+//! keeps two threads apart.
 //!
 //! `cargo run --example counters_with_batches`
 

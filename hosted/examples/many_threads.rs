@@ -1,4 +1,5 @@
-//! Threads that put durably share device writes: more threads, more puts a second, about the same number of device calls.
+//! Threads that put durably share device writes: more threads, more puts a second, about the same
+//! number of device calls.
 //!
 //! `cargo run --release --example many_threads -- [DIRECTORY]`
 

@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-/// Puts and deletes for [`Db::write`](crate::Db::write), in order. Owned bytes: it can be built anywhere.
+/// Puts and deletes for [`Db::write`](crate::Db::write), in order. Owned bytes: it can be built
+/// anywhere.
 ///
 /// ```
 /// let mut batch = emberkv::Batch::new();

@@ -1,4 +1,5 @@
-//! Opening and making a [`Db`]: everything that can be chosen, with defaults that suit a program on a desktop or server.
+//! Opening and making a [`Db`]: everything that can be chosen, with defaults that suit a program on
+//! a desktop or server.
 
 use core::time::Duration;
 use std::path::Path;
@@ -20,8 +21,8 @@ use crate::{HostLimits, host_config, random_seed};
 /// When a put without `durable` in its name becomes durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// So long after it at most, plus the time of one flush: a background thread writes and flushes. What a killed program or a
-    /// power cut can lose is that much.
+    /// So long after it at most, plus the time of one flush: a background thread writes and
+    /// flushes. What a killed program or a power cut can lose is that much.
     Interval(Duration),
     /// When somebody calls `sync`, or a durable write, or closes the store.
     Buffered,
@@ -35,7 +36,8 @@ impl Default for Durability {
     }
 }
 
-/// Old versions that snapshots may hold on to before the oldest snapshot expires; memory for them is used as they come.
+/// Old versions that snapshots may hold on to before the oldest snapshot expires; memory for them
+/// is used as they come.
 const VERSIONS_MAX: u32 = 1 << 18;
 /// Snapshots of different moments at once.
 const SNAPSHOTS_MAX: u16 = 1024;
@@ -95,8 +97,8 @@ impl Builder {
         self
     }
 
-    /// Bytes that a new store may grow to. Default: the free space of its file system, at most 64 GiB; its
-    /// [`capacity`](Self::capacity) where only that is chosen.
+    /// Bytes that a new store may grow to. Default: the free space of its file system, at most 64
+    /// GiB; its [`capacity`](Self::capacity) where only that is chosen.
     #[must_use]
     pub fn max_capacity(mut self, bytes: u64) -> Self {
         self.capacity_max = Some(bytes);
@@ -110,23 +112,24 @@ impl Builder {
         self
     }
 
-    /// Memory that bounds the number of keys: a quarter of it, at 28 bytes a key. Default: that of the machine or of the control
-    /// group.
+    /// Memory that bounds the number of keys: a quarter of it, at 28 bytes a key. Default: that of
+    /// the machine or of the control group.
     #[must_use]
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.limits.memory_bytes = bytes;
         self
     }
 
-    /// Most keys at once, deleted ones that are not yet merged away among them. Default: what the memory limit allows. Memory is
-    /// spent as they come.
+    /// Most keys at once, deleted ones that are not yet merged away among them. Default: what the
+    /// memory limit allows. Memory is spent as they come.
     #[must_use]
     pub fn max_keys(mut self, keys: u32) -> Self {
         self.keys_max = Some(keys);
         self
     }
 
-    /// Bytes of a segment of a new store, a power of two. Default: [`segment_bytes_for`](crate::segment_bytes_for).
+    /// Bytes of a segment of a new store, a power of two. Default:
+    /// [`segment_bytes_for`](crate::segment_bytes_for).
     #[must_use]
     pub fn segment_bytes(mut self, bytes: u32) -> Self {
         self.segment_bytes = Some(bytes);
@@ -140,7 +143,8 @@ impl Builder {
         self
     }
 
-    /// How much of the store live data may take, 0.5 to 0.9: more holds more, less makes merging cheaper. Default: 0.75.
+    /// How much of the store live data may take, 0.5 to 0.9: more holds more, less makes merging
+    /// cheaper. Default: 0.75.
     #[must_use]
     pub fn live_fraction(mut self, fraction: f64) -> Self {
         // Out of range is for the engine to refuse.
@@ -155,7 +159,8 @@ impl Builder {
         self
     }
 
-    /// Background threads that merge: 0 leaves it to the writers, more than 1 are not of use yet. Default: 1.
+    /// Background threads that merge: 0 leaves it to the writers, more than 1 are not of use yet.
+    /// Default: 1.
     #[must_use]
     pub fn merge_threads(mut self, threads: u32) -> Self {
         self.mergers = threads;
@@ -169,11 +174,12 @@ impl Builder {
         self
     }
 
-    /// Opens the store at `path`, a file or a block device. Where there is nothing, and writing is allowed, a file is made.
+    /// Opens the store at `path`, a file or a block device. Where there is nothing, and writing is
+    /// allowed, a file is made.
     ///
     /// # Errors
-    /// [`Error::Locked`] where it is open elsewhere, [`Error::NotAStore`], [`Error::Corrupted`], and those of the operating
-    /// system.
+    /// [`Error::Locked`] where it is open elsewhere, [`Error::NotAStore`], [`Error::Corrupted`],
+    /// and those of the operating system.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Db, Error> {
         let path = path.as_ref();
         if let Some(device) = create::block_device(path) {
@@ -195,8 +201,8 @@ impl Builder {
     /// Makes a store in a new file. The file appears under its name when the store is whole.
     ///
     /// # Errors
-    /// [`Error::Exists`] where there is something; [`Error::Engine`] for sizes that do not fit one another; those of the
-    /// operating system.
+    /// [`Error::Exists`] where there is something; [`Error::Engine`] for sizes that do not fit one
+    /// another; those of the operating system.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<Db, Error> {
         let path = path.as_ref();
         self.create_filled(path, |_| Ok(()))?;
@@ -221,7 +227,8 @@ impl Builder {
             Ok(filled)
         });
         if made.is_err() {
-            // Ours alone, as it was made with a random name; the failure is what the caller must hear about.
+            // Ours alone, as it was made with a random name; the failure is what the caller must
+            // hear about.
             let _ = std::fs::remove_file(&temporary);
         }
         made
@@ -244,7 +251,8 @@ impl Builder {
         self.open_on(RawDevice::open(path, self.access)?)
     }
 
-    /// Makes a store on the block device at `path`, whose content must be blank, or of exactly the kind that is given up.
+    /// Makes a store on the block device at `path`, whose content must be blank, or of exactly the
+    /// kind that is given up.
     ///
     /// # Errors
     /// [`Error::Raw`] where it is something else; nothing was written then.
@@ -304,7 +312,8 @@ impl Builder {
         let (geometry, segment_bytes) = create::size_of_store(&*device);
         let config = Config { segment_bytes, ..self.config(&geometry) };
         let (config, mut arena) = create::settle(&geometry, config)?;
-        // Twice at most: the store on the medium may need more than its device lets expect, and says so.
+        // Twice at most: the store on the medium may need more than its device lets expect, and
+        // says so.
         for _ in 0..2 {
             let opened = StateCell::try_new(MutBorrow::new(arena), |arena| {
                 let store = Store::open(ByRef(&*device), arena.borrow_mut(), &config)?;

@@ -1,7 +1,7 @@
 //! The checksums of the format on the vector units of this machine, where it has some.
 //!
-//! The values are those of [`Checksums::PORTABLE`], on any machine: only the speed differs. `crc-fast`
-//! looks at the processor once, at run time.
+//! The values are those of [`Checksums::PORTABLE`], on any machine: only the speed differs.
+//! `crc-fast` looks at the processor once, at run time.
 
 use crc_fast::{CrcAlgorithm, Digest};
 use emberkv_core::Checksums;

@@ -1,17 +1,21 @@
 //! Group commit: many durable writers, few device writes.
 //!
-//! The first writer that finds no leader leads: it issues the device write itself, with no hand-off. Who stages meanwhile
-//! joins the *gathering* batch and sleeps on that batch's own signal. When the leader's write is durable it passes the
-//! lead to one sleeper of the gathering batch, wakes it first, then those of its own batch, who return without taking a
-//! lock: a glance at [`Shared::durable`] tells them that they are done.
+//! The first writer that finds no leader leads: it issues the device write itself, with no
+//! hand-off. Who stages meanwhile joins the *gathering* batch and sleeps on that batch's own
+//! signal. When the leader's write is durable it passes the lead to one sleeper of the gathering
+//! batch, wakes it first, then those of its own batch, who return without taking a lock: a glance
+//! at [`Shared::durable`] tells them that they are done.
 //!
-//! Why nobody sleeps for ever: `durable` is moved by leaders only. At the hand-over the lead goes to the gathering batch
-//! only if one of its members has a newer sequence than is durable; that member cannot leave before there is another
-//! leader, so somebody takes the lead. On an error, or if the leader panics, there is no leader any more and everybody is
-//! woken: each then looks for itself.
+//! Why nobody sleeps for ever: `durable` is moved by leaders only. At the hand-over the lead goes
+//! to the gathering batch only if one of its members has a newer sequence than is durable; that
+//! member cannot leave before there is another leader, so somebody takes the lead. On an error, or
+//! if the leader panics, there is no leader any more and everybody is woken: each then looks for
+//! itself.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::task::Poll;
+use core::time::Duration;
+use std::time::Instant;
 
 use emberkv_core::Seq;
 
@@ -19,7 +23,8 @@ use crate::error::Error;
 use crate::shared::{Caller, Shared, State};
 use crate::signal::Signal;
 
-/// Batches whose members may be asleep at once: the one that is written, the one that gathers, one that wakes up.
+/// Batches whose members may be asleep at once: the one that is written, the one that gathers, one
+/// that wakes up.
 const BATCHES: usize = 4;
 
 /// What the lock guards.
@@ -32,8 +37,8 @@ pub(crate) struct Commits {
     newest: u64,
     /// Its members.
     members: u32,
-    /// Members of the batch before.
-    members_before: u32,
+    /// Members of the batch that is being written.
+    written: u32,
 }
 
 /// What needs no lock.
@@ -44,6 +49,10 @@ pub(crate) struct Waiting {
     failures: AtomicU32,
     /// Members of the gathering batch, to be looked at without the lock.
     members: AtomicU32,
+    /// So many will be there when those that were just told have come back.
+    expected: AtomicU32,
+    /// What a commit took lately, in nanoseconds.
+    commit_ns: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -115,17 +124,17 @@ impl Shared {
     pub(crate) fn commit(&self, mut part: Part, target: Seq) -> Result<(), Error> {
         // Each turn but the last ends with a lead that failed.
         loop {
-            let lead = match part {
+            match part {
                 Part::Nothing => return Ok(()),
-                Part::Lead => true,
+                Part::Lead => return self.lead(target),
                 Part::Follow { batch, failures } => match self.follow(batch, failures, target) {
                     Followed::Durable => return Ok(()),
-                    Followed::Lead => true,
-                    Followed::Failed => false,
+                    Followed::Lead => {
+                        self.gather();
+                        return self.lead(target);
+                    }
+                    Followed::Failed => {}
                 },
-            };
-            if lead {
-                return self.lead(target);
             }
             part = self.write(Caller::Anyone, |state| self.join(state, target))?;
         }
@@ -148,8 +157,25 @@ impl Shared {
         }
     }
 
+    /// Waits a little for the writers that were told a moment ago and will soon have something new:
+    /// else they and those that gather now would take turns, each batch half as large as it could
+    /// be. At most a quarter of a commit's time.
+    fn gather(&self) {
+        let begun = Instant::now();
+        let most = Duration::from_nanos(self.commit.commit_ns.load(Ordering::Relaxed) / 4);
+        let expected = self.commit.expected.load(Ordering::Relaxed);
+        // Bounded by the time, and by what a system without a working clock could do.
+        for _ in 0..10_000 {
+            if self.commit.members.load(Ordering::Relaxed) >= expected || begun.elapsed() >= most {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// Makes everything that is staged durable, `target` at least, for all who wait.
     fn lead(&self, target: Seq) -> Result<(), Error> {
+        let begun = Instant::now();
         let mut guard = LeadGuard { shared: self, ended: false };
         let mut goal = None;
         let (own, durable) = self.drive(Caller::Anyone, |state| {
@@ -157,11 +183,13 @@ impl Shared {
                 let commits = &mut state.commits;
                 let own = commits.gathering;
                 commits.gathering = own.wrapping_add(1);
-                commits.members_before = commits.members;
+                commits.written = commits.members;
                 (commits.members, commits.newest) = (0, 0);
+                self.commit.members.store(0, Ordering::Relaxed);
                 (own, state.engine.published_seq().max(target))
             });
-            // Asked again only where it is not on its way: each asking takes along what was staged since.
+            // Asked again only where it is not on its way: each asking takes along what was staged
+            // since.
             if !state.engine.is_sync_queued(upto) && state.engine.poll_sync(upto)?.is_pending() {
                 return Ok(Poll::Pending);
             }
@@ -171,6 +199,9 @@ impl Shared {
             Ok(Poll::Ready((own, self.hand_over(state))))
         })?;
         guard.ended = true;
+        let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let before = self.commit.commit_ns.load(Ordering::Relaxed);
+        self.commit.commit_ns.store(before / 8 * 7 + took / 8, Ordering::Relaxed);
         if let Handover::To(batch) = durable {
             self.commit.batches[batch as usize % BATCHES].signal.notify_one();
         }
@@ -183,6 +214,7 @@ impl Shared {
         let durable = state.engine.durable_seq().0;
         self.durable.store(durable, Ordering::SeqCst);
         let commits = &mut state.commits;
+        self.commit.expected.store(commits.members + commits.written, Ordering::Relaxed);
         if commits.newest > durable {
             let batch = commits.gathering;
             self.commit.batches[batch as usize % BATCHES].lead.store(true, Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! What opening and making stores need beside the engine: sizes, memory, names.
 //!
-//! A new store appears under its name only when it is whole: it is made under a temporary name beside it and renamed,
-//! never over something that exists.
+//! A new store appears under its name only when it is whole: it is made under a temporary name
+//! beside it and renamed, never over something that exists.
 
 use std::fs;
 use std::io;
@@ -36,8 +36,9 @@ const CAPACITY_MAX_DEFAULT: u64 = 64 << 30;
 /// Segments that a new store which may grow has room for at least, superblocks included.
 const SEGMENTS_AT_START: u64 = 5;
 
-/// The block device at `path`, if there is one. The names that stay the same from boot to boot (`/dev/disk/by-id/..`) are
-/// symbolic links, which the device itself does not follow: they are resolved here.
+/// The block device at `path`, if there is one. The names that stay the same from boot to boot
+/// (`/dev/disk/by-id/..`) are symbolic links, which the device itself does not follow: they are
+/// resolved here.
 pub(crate) fn block_device(path: &Path) -> Option<PathBuf> {
     let is_device = fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device());
     let is_link = || path.symlink_metadata().is_ok_and(|found| found.is_symlink());
@@ -67,7 +68,8 @@ pub(crate) fn sizes(
     (capacity.max(least.min(capacity_max)), capacity_max.max(capacity))
 }
 
-/// Free bytes of the file system that `path` would be on, in whole MiB; `None` where it does not say.
+/// Free bytes of the file system that `path` would be on, in whole MiB; `None` where it does not
+/// say.
 fn free_bytes(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(directory_of(path)).ok()?;
     let free = found.f_bavail.checked_mul(found.f_frsize)?;
@@ -112,8 +114,9 @@ pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<(), Error> {
     directory.map_err(failed)
 }
 
-/// A device as large as the store on it may grow, and the bytes of its segments: what the memory is reckoned from.
-/// Without a readable superblock, which is for the engine to tell, the device as it is.
+/// A device as large as the store on it may grow, and the bytes of its segments: what the memory is
+/// reckoned from. Without a readable superblock, which is for the engine to tell, the device as it
+/// is.
 pub(crate) fn size_of_store(device: &dyn Device) -> (Geometry, u32) {
     let geometry = device.geometry();
     let Some(block) = superblock(device) else {
@@ -141,8 +144,8 @@ fn superblock(device: &dyn Device) -> Option<Superblock> {
     None
 }
 
-/// Memory for a store: as much of the configuration as this process can get. A limit on its address space (`ulimit -v`)
-/// costs keys, not the store.
+/// Memory for a store: as much of the configuration as this process can get. A limit on its address
+/// space (`ulimit -v`) costs keys, not the store.
 pub(crate) fn settle(geometry: &Geometry, mut config: Config) -> Result<(Config, Arena), Error> {
     // Ends: the keys are halved each time.
     loop {
@@ -160,8 +163,8 @@ pub(crate) fn settle(geometry: &Geometry, mut config: Config) -> Result<(Config,
 /// So much aligned memory, if this process can have it.
 pub(crate) fn arena(geometry: &Geometry, bytes: usize) -> Option<Arena> {
     let align = (geometry.buffer_align as usize).max(PAGE_BYTES);
-    // Asked for once to see whether it is there: the buffer itself would end the process if not. Nothing is touched, so
-    // this costs no memory.
+    // Asked for once to see whether it is there: the buffer itself would end the process if not.
+    // Nothing is touched, so this costs no memory.
     let mut probe: Vec<u8> = Vec::new();
     probe.try_reserve_exact(bytes.checked_add(align)?.checked_add(HEADROOM_BYTES)?).ok()?;
     drop(probe);

@@ -1,7 +1,8 @@
 //! [`Db`]: the handle that programs hold, and its writes.
 //!
-//! Reading order: here, `shared` (the lock and the one loop that drives the engine), `commit` (what makes a durable put return),
-//! `worker` (the background threads), `read` (where a checksum is verified), `snapshot` and `iter`.
+//! Reading order: here, `shared` (the lock and the one loop that drives the engine), `commit` (what
+//! makes a durable put return), `worker` (the background threads), `read` (where a checksum is
+//! verified), `snapshot` and `iter`.
 
 use core::fmt;
 use core::task::Poll;
@@ -26,9 +27,9 @@ use crate::worker::Workers;
 
 /// An open store. Clones share it; any number of threads may use it at once.
 ///
-/// Puts are visible to everybody at once and durable later: see [`Durability`]. A put whose name says `durable` returns when it is on
-/// the medium. Keys come back in no order. Dropping the last handle writes everything out; [`close`](Self::close) does the same and
-/// tells errors.
+/// Puts are visible to everybody at once and durable later: see [`Durability`]. A put whose name
+/// says `durable` returns when it is on the medium. Keys come back in no order. Dropping the last
+/// handle writes everything out; [`close`](Self::close) does the same and tells errors.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -56,7 +57,8 @@ struct Handle {
 pub enum PutIf {
     /// The value was put, at this sequence.
     Stored(Seq),
-    /// The key's value is another one than expected: that of this sequence, or none. Nothing was changed.
+    /// The key's value is another one than expected: that of this sequence, or none. Nothing was
+    /// changed.
     Changed(Option<Seq>),
 }
 
@@ -97,7 +99,8 @@ impl Handle {
                 state.engine.poll_close()
             }
         });
-        // Others may be executing operations of calls that were refused meanwhile: they tell before they return.
+        // Others may be executing operations of calls that were refused meanwhile: they tell before
+        // they return.
         loop {
             let ticket = shared.progress.ticket();
             if shared.write(Caller::Closer, |state| state.in_flight)? == 0 {
@@ -133,12 +136,12 @@ impl Db {
         Builder::default()
     }
 
-    /// Puts a value. Visible at once; durable as [`Builder::durability`] says. Values up to 2^40 bytes; those beyond some 32 KiB are
-    /// kept in chunks.
+    /// Puts a value. Visible at once; durable as [`Builder::durability`] says. Values up to 2^40
+    /// bytes; those beyond some 32 KiB are kept in chunks.
     ///
     /// # Errors
-    /// [`Error::KeySize`], [`Error::ValueTooLarge`], [`Error::Full`], [`Error::KeydirFull`], [`Error::ReadOnly`],
-    /// [`Error::Poisoned`], [`Error::Closed`]; nothing changed.
+    /// [`Error::KeySize`], [`Error::ValueTooLarge`], [`Error::Full`], [`Error::KeydirFull`],
+    /// [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Closed`]; nothing changed.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Error> {
         let durable = self.shared().durability == Durability::Immediate;
         self.put_with(key.as_ref(), value.as_ref(), durable.into())
@@ -214,7 +217,8 @@ impl Db {
         };
         let result = put();
         if result.is_err() {
-            // Its chunks are dead. Where the store is closed the next open finds them without a head.
+            // Its chunks are dead. Where the store is closed the next open finds them without a
+            // head.
             let _ = shared.write(Caller::Anyone, |state| state.engine.abort_stream(&stream));
         }
         result
@@ -223,7 +227,8 @@ impl Db {
     /// The value of a key.
     ///
     /// # Errors
-    /// [`Error::Corrupted`], [`Error::Device`]; [`Error::Poisoned`] for what is newer than the last that was durable.
+    /// [`Error::Corrupted`], [`Error::Device`]; [`Error::Poisoned`] for what is newer than the last
+    /// that was durable.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
         self.shared().value(At::Newest, key.as_ref())
     }
@@ -238,7 +243,8 @@ impl Db {
         Ok(found.is_some())
     }
 
-    /// The values of many keys, all of one moment. Faster than one after the other where the device must be read.
+    /// The values of many keys, all of one moment. Faster than one after the other where the device
+    /// must be read.
     ///
     /// # Errors
     /// As [`get`](Self::get), for any of them.
@@ -264,8 +270,8 @@ impl Db {
         Ok(had)
     }
 
-    /// Puts a value if the key's value is still the one of sequence `expected` ([`Value::seq`]); `None` for a key that must have
-    /// none.
+    /// Puts a value if the key's value is still the one of sequence `expected` ([`Value::seq`]);
+    /// `None` for a key that must have none.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -345,7 +351,8 @@ impl Db {
         self.shared().sync_all(Caller::Anyone)
     }
 
-    /// What is visible now, to be read while others write. It is given back when the snapshot and its iterators are dropped.
+    /// What is visible now, to be read while others write. It is given back when the snapshot and
+    /// its iterators are dropped.
     ///
     /// # Errors
     /// [`Error::SnapshotsFull`].
@@ -371,8 +378,8 @@ impl Db {
         Ok(Stats { store, device: shared.counts.now() })
     }
 
-    /// Makes everything durable and closes the store, for other handles as well: their calls answer [`Error::Closed`]. The file is let
-    /// go of when the last handle is dropped.
+    /// Makes everything durable and closes the store, for other handles as well: their calls answer
+    /// [`Error::Closed`]. The file is let go of when the last handle is dropped.
     ///
     /// # Errors
     /// As [`sync`](Self::sync); the store is closed all the same.

@@ -1,7 +1,8 @@
 //! What a [`Db`](crate::Db) lies on: a device that threads share.
 //!
-//! Any type does whose shared reference is a [`BlockDevice`]: the file and raw backends are made so, and a wrapper around
-//! one is a few lines. This is the one small interface between the threads and the system's calls.
+//! Any type does whose shared reference is a [`BlockDevice`]: the file and raw backends are made
+//! so, and a wrapper around one is a few lines. This is the one small interface between the threads
+//! and the system's calls.
 
 use core::ops::Range;
 
@@ -72,7 +73,8 @@ where
     }
 }
 
-/// A shared device in the clothes of an owned one: for formatting and opening, which one thread does.
+/// A shared device in the clothes of an owned one: for formatting and opening, which one thread
+/// does.
 pub(crate) struct ByRef<'d>(pub(crate) &'d dyn Device);
 
 impl BlockDevice for ByRef<'_> {

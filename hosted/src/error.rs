@@ -1,5 +1,5 @@
-//! The one error of [`Db`](crate::Db): what is wrong, the limit and the value, and what to do. Never a byte of a key or of
-//! a value.
+//! The one error of [`Db`](crate::Db): what is wrong, the limit and the value, and what to do.
+//! Never a byte of a key or of a value.
 
 use core::fmt;
 use std::io;
@@ -11,8 +11,8 @@ use emberkv_core::Error as EngineError;
 use emberkv_file::{FileError, Reason};
 use emberkv_raw::RawError;
 
-/// What can go wrong with a [`Db`](crate::Db). An operation that fails leaves the store as it was, unless it says otherwise;
-/// an error from a durable write means that its outcome is unknown.
+/// What can go wrong with a [`Db`](crate::Db). An operation that fails leaves the store as it was,
+/// unless it says otherwise; an error from a durable write means that its outcome is unknown.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -61,7 +61,8 @@ pub enum Error {
     },
     /// The store was opened for reading only.
     ReadOnly,
-    /// A write or a flush of the device failed: what was durable then can be read, nothing is written any more.
+    /// A write or a flush of the device failed: what was durable then can be read, nothing is
+    /// written any more.
     Poisoned {
         /// The device's last error, where there is one.
         cause: Option<Arc<FileError>>,
@@ -81,7 +82,8 @@ pub enum Error {
     },
     /// The store was closed through another handle.
     Closed,
-    /// A thread ended in a panic while it held the store, which answers nothing any more. Reopen it: what was durable is there.
+    /// A thread ended in a panic while it held the store, which answers nothing any more. Reopen
+    /// it: what was durable is there.
     Panicked,
     /// There is not so much memory.
     NoMemory {

@@ -1,5 +1,5 @@
-//! Iteration over a snapshot: a few entries are planned under the lock at a time, then read in the order in which they lie on the
-//! device.
+//! Iteration over a snapshot: a few entries are planned under the lock at a time, then read in the
+//! order in which they lie on the device.
 
 use core::fmt;
 use std::collections::VecDeque;

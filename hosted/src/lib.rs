@@ -1,4 +1,7 @@
-//! EmberKV for programs with an operating system: the pieces that every host program needs.
+//! EmberKV for programs with an operating system: [`Db`], a key-value store that threads share, and
+//! the pieces that every host program needs.
+//!
+//! Start at [`Db`]; `hosted/examples` has whole programs. Keys come back in no order.
 //!
 //! The engine owns no policy and no randomness: a caller gives it memory, limits and a seed. This
 //! crate holds the choices that suit a machine with an operating system, so that the command line
@@ -148,9 +151,9 @@ pub fn host_config(geometry: &Geometry, limits: &HostLimits) -> Config {
     }
 }
 
-/// The segment size of a new store of `capacity` bytes that may grow to `capacity_max`: at most 4 MiB
-/// and enough of them (256 in the end, 8 at the start); larger only where there would be more than
-/// 16,384.
+/// The segment size of a new store of `capacity` bytes that may grow to `capacity_max`: at most 4
+/// MiB and enough of them (256 in the end, 8 at the start); larger only where there would be more
+/// than 16,384.
 ///
 /// ```
 /// use emberkv::segment_bytes_for;

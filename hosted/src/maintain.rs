@@ -34,8 +34,9 @@ pub struct BackupReport {
 }
 
 impl Db {
-    /// Merges until nothing is worth it: dead space is given back. The background does so by itself when nobody writes; this is for
-    /// who does not want to wait. Others may use the store meanwhile.
+    /// Merges until nothing is worth it: dead space is given back. The background does so by itself
+    /// when nobody writes; this is for who does not want to wait. Others may use the store
+    /// meanwhile.
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -51,8 +52,8 @@ impl Db {
         }
     }
 
-    /// Verifies every checksum on the medium, once. Others may use the store meanwhile. Nothing is repaired: what is damaged and alive
-    /// answers [`Error::Corrupted`] when it is read.
+    /// Verifies every checksum on the medium, once. Others may use the store meanwhile. Nothing is
+    /// repaired: what is damaged and alive answers [`Error::Corrupted`] when it is read.
     ///
     /// # Errors
     /// [`Error::Device`] where the device cannot be read at all; [`Error::Closed`].
@@ -70,8 +71,9 @@ impl Db {
         }
     }
 
-    /// Copies everything that is visible now to a new store at `path`, while others write. It appears there when it is whole and
-    /// durable. Keys that are deleted or overwritten meanwhile are kept for so long.
+    /// Copies everything that is visible now to a new store at `path`, while others write. It
+    /// appears there when it is whole and durable. Keys that are deleted or overwritten meanwhile
+    /// are kept for so long.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -85,7 +87,8 @@ impl Db {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Exists`] where there is something at `path`; as [`Db::iter`] and [`put`](Self::put). Nothing is left behind then.
+    /// [`Error::Exists`] where there is something at `path`; as [`Db::iter`] and
+    /// [`put`](Self::put). Nothing is left behind then.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport, Error> {
         let snapshot = self.snapshot()?;
         let stats = self.stats()?.store;

@@ -1,5 +1,5 @@
-//! `get_many`: all keys are planned under one lock, so that the answers are of one moment; what the pool does not have is then read with
-//! several reads in flight.
+//! `get_many`: all keys are planned under one lock, so that the answers are of one moment; what the
+//! pool does not have is then read with several reads in flight.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
@@ -17,7 +17,8 @@ use crate::value::Value;
 const READS_PER_THREAD: usize = 4;
 /// Most threads that read for one call.
 const THREADS_MAX: usize = 16;
-/// Times that the keys are planned anew because one was overwritten meanwhile, before a snapshot holds them.
+/// Times that the keys are planned anew because one was overwritten meanwhile, before a snapshot
+/// holds them.
 const TRIES: u32 = 2;
 
 /// One key on its way.

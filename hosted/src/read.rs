@@ -1,8 +1,9 @@
-//! Reads: where a record is is asked of the engine under a lock that readers share; its bytes are verified, and where the
-//! pool does not have them read, without any lock.
+//! Reads: where a record is is asked of the engine under a lock that readers share; its bytes are
+//! verified, and where the pool does not have them read, without any lock.
 //!
-//! A record that does not verify has moved, or is damaged: which, a second question to the engine tells. Each repetition
-//! needs that somebody else wrote or merged meanwhile, so somebody always gets on.
+//! A record that does not verify has moved, or is damaged: which, a second question to the engine
+//! tells. Each repetition needs that somebody else wrote or merged meanwhile, so somebody always
+//! gets on.
 
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -131,7 +132,8 @@ impl Shared {
         }
     }
 
-    /// Reads what is missing and verifies the whole. Pages that were read are kept in the pool, if that needs no waiting.
+    /// Reads what is missing and verifies the whole. Pages that were read are kept in the pool, if
+    /// that needs no waiting.
     pub(crate) fn read_planned(
         &self,
         planned: Planned,
@@ -175,7 +177,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Now and then a cached read marks its pages: often enough for what is hot, and seldom enough to cost nothing.
+    /// Now and then a cached read marks its pages: often enough for what is hot, and seldom enough
+    /// to cost nothing.
     fn touch(&self, plan: &ReadPlan) {
         let reads = READS.get().wrapping_add(1);
         READS.set(reads);

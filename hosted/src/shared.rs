@@ -1,15 +1,18 @@
-//! What all threads of a [`Db`](crate::Db) share: the engine behind one lock, and the device, which needs none.
+//! What all threads of a [`Db`](crate::Db) share: the engine behind one lock, and the device, which
+//! needs none.
 //!
-//! **The lock is never held during I/O.** A thread takes an operation out of the engine with a copy of the bytes to be
-//! written, lets go, calls the device, and takes the lock again to report. Whoever needs an operation's result executes
-//! it: [`Shared::drive`] is the loop, used by callers and by the background threads alike, and the one place where the
-//! device is written to. A panic under the lock poisons it: everybody gets [`Error::Panicked`] then.
+//! **The lock is never held during I/O.** A thread takes an operation out of the engine with a copy
+//! of the bytes to be written, lets go, calls the device, and takes the lock again to report.
+//! Whoever needs an operation's result executes it: [`Shared::drive`] is the loop, used by callers
+//! and by the background threads alike, and the one place where the device is written to. A panic
+//! under the lock poisons it: everybody gets [`Error::Panicked`] then.
 
 use core::cell::Cell;
+use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::task::Poll;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, RwLock, TryLockError};
+use std::sync::{Arc, RwLock, RwLockWriteGuard, TryLockError};
 
 use emberkv_core::engine::{DeviceOp, Engine, OpKind, Preparer};
 use emberkv_core::{DeviceError, DeviceErrorKind, Error as EngineError};
@@ -25,6 +28,9 @@ use crate::signal::{Signal, Ticket};
 
 /// Calls in a row that may wait for nothing: each takes the engine one stage on.
 const IDLE_CALLS_MAX: u32 = 8;
+
+/// Tries for the lock before a thread sleeps: some microseconds in all.
+const TURNS: u32 = 40;
 
 /// Everything that the lock guards.
 pub(crate) struct State<'m> {
@@ -87,6 +93,8 @@ pub(crate) struct Shared {
     pub(crate) stop: AtomicBool,
     /// Threads that wait for the lock.
     contenders: AtomicU32,
+    /// Times that a thread tries again before it sleeps.
+    turns: u32,
     /// Bytes of the record that was read last, as a guess for the next one.
     pub(crate) record_guess: AtomicU32,
     /// Sequence up to which the last commit leader made everything durable.
@@ -144,6 +152,7 @@ impl Shared {
             let engine = &state.engine;
             (engine.preparer(), engine.single_value_max(&[]), engine.durable_seq().0)
         });
+        let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             state: RwLock::new(Some(cell)),
             device,
@@ -157,30 +166,43 @@ impl Shared {
             counts: Counts::default(),
             stop: AtomicBool::new(false),
             contenders: AtomicU32::new(0),
+            turns: if parallelism > 1 { TURNS } else { 0 },
             record_guess: AtomicU32::new(0),
             durable: AtomicU64::new(durable),
         }
     }
 
-    /// Runs `work` with the engine for itself, also while the store is being closed. No I/O in there.
+    /// Runs `work` with the engine for itself, also while the store is being closed. No I/O in
+    /// there.
     fn lock<T>(&self, work: impl FnOnce(&mut State<'_>) -> T) -> Result<T, Error> {
         // Dropped behind the guard.
         let alarm = Alarm(self);
-        let mut guard = match self.state.try_write() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
-            Err(TryLockError::WouldBlock) => {
-                self.contenders.fetch_add(1, Ordering::Relaxed);
-                let guard = self.state.write();
-                self.contenders.fetch_sub(1, Ordering::Relaxed);
-                guard.map_err(|_| self.panicked())?
-            }
-        };
+        let mut guard = self.exclusive()?;
         let cell = guard.as_mut().ok_or(Error::Closed)?;
         let result = cell.with_dependent_mut(|_, state| work(state));
         drop(guard);
         drop(alarm);
         Ok(result)
+    }
+
+    /// The lock is held for less time than it takes to fall asleep: who finds it taken turns round
+    /// for a moment first.
+    fn exclusive(&self) -> Result<RwLockWriteGuard<'_, Option<StateCell>>, Error> {
+        for turn in 0..=self.turns {
+            match self.state.try_write() {
+                Ok(guard) => return Ok(guard),
+                Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
+                Err(TryLockError::WouldBlock) if turn < self.turns / 2 => {
+                    (0..turn.min(16)).for_each(|_| spin_loop());
+                }
+                // Who holds it may have lost its processor.
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            }
+        }
+        self.contenders.fetch_add(1, Ordering::Relaxed);
+        let guard = self.state.write();
+        self.contenders.fetch_sub(1, Ordering::Relaxed);
+        guard.map_err(|_| self.panicked())
     }
 
     /// Runs `work` with the engine for itself. No I/O in there.
@@ -238,7 +260,8 @@ impl Shared {
         self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 
-    /// Drives a call of the engine until it is ready, executing device operations or waiting for those of others.
+    /// Drives a call of the engine until it is ready, executing device operations or waiting for
+    /// those of others.
     pub(crate) fn drive<T>(
         &self,
         caller: Caller,
@@ -301,7 +324,8 @@ impl Shared {
         }
     }
 
-    /// Takes the next operation, with a copy of what it writes: at most 64 KiB with pages of 4 KiB, some microseconds.
+    /// Takes the next operation, with a copy of what it writes: at most 64 KiB with pages of 4 KiB,
+    /// some microseconds.
     pub(crate) fn take_job(state: &mut State<'_>) -> Option<Job> {
         let op = state.engine.next_op()?;
         state.in_flight += 1;
@@ -318,7 +342,8 @@ impl Shared {
         Some(Job { op, buffer })
     }
 
-    /// Calls the device. A panic in there is an error of a device that is gone: nobody knows what it did.
+    /// Calls the device. A panic in there is an error of a device that is gone: nobody knows what
+    /// it did.
     pub(crate) fn run(&self, mut job: Job) -> Done {
         let called = catch_unwind(AssertUnwindSafe(|| self.perform(&job.op, job.buffer.as_mut())));
         let result = called.unwrap_or_else(|_| {

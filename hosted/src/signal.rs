@@ -1,8 +1,9 @@
 //! A place to sleep until something has happened, one word wide.
 //!
-//! Who waits takes a [`Ticket`] first, looks at what it waits for, then sleeps; who changes that notifies afterwards. A
-//! notification between ticket and sleep ends the sleep at once, so none is lost. Nobody takes a lock to wake up, and
-//! where nobody sleeps a notification costs two atomic operations and no call of the system.
+//! Who waits takes a [`Ticket`] first, looks at what it waits for, then sleeps; who changes that
+//! notifies afterwards. A notification between ticket and sleep ends the sleep at once, so none is
+//! lost. Nobody takes a lock to wake up, and where nobody sleeps a notification costs two atomic
+//! operations and no call of the system.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
@@ -27,8 +28,8 @@ impl Signal {
         Ticket(self.word.load(Ordering::SeqCst))
     }
 
-    /// Returns once there was a notification since the ticket was taken, or after the time, or now and then without a
-    /// reason.
+    /// Returns once there was a notification since the ticket was taken, or after the time, or now
+    /// and then without a reason.
     pub(crate) fn wait(&self, since: Ticket, at_most: Option<Duration>) {
         // Before the word is looked at: a notifier either sees the sleeper or has counted already.
         self.sleepers.fetch_add(1, Ordering::SeqCst);
@@ -37,7 +38,8 @@ impl Signal {
                 tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(time.subsec_nanos()),
             });
-            // An interruption, a late arrival and the end of the time are all reasons to look again.
+            // An interruption, a late arrival and the end of the time are all reasons to look
+            // again.
             let _ = futex::wait(&self.word, Flags::PRIVATE, since.0, at_most.as_ref());
         }
         self.sleepers.fetch_sub(1, Ordering::SeqCst);

@@ -14,8 +14,8 @@ use crate::value::Value;
 
 /// The store as it was at one moment. Clones share it. It keeps the store open.
 ///
-/// Old values that it sees are kept on the medium as long as it lives. If there are too many of them, the oldest snapshot expires and
-/// its reads answer [`Error::SnapshotExpired`].
+/// Old values that it sees are kept on the medium as long as it lives. If there are too many of
+/// them, the oldest snapshot expires and its reads answer [`Error::SnapshotExpired`].
 #[derive(Clone)]
 pub struct Snapshot {
     held: Arc<Held>,

@@ -5,7 +5,8 @@ use core::ops::{Deref, Range};
 
 use emberkv_core::Seq;
 
-/// The bytes of a value, and the sequence at which it was written. Owned: it stays what it is whatever is written later.
+/// The bytes of a value, and the sequence at which it was written. Owned: it stays what it is
+/// whatever is written later.
 #[derive(Clone)]
 pub struct Value {
     /// The whole record, so that a read copies once.
@@ -25,7 +26,8 @@ impl Value {
         Self { bytes, value, seq }
     }
 
-    /// When it was written: greater than that of everything written before. For [`Db::put_if`](crate::Db::put_if).
+    /// When it was written: greater than that of everything written before. For
+    /// [`Db::put_if`](crate::Db::put_if).
     #[must_use]
     pub fn seq(&self) -> Seq {
         self.seq

@@ -1,7 +1,9 @@
-//! The background threads: one that hands buffered writes to the device and syncs at intervals, one that merges.
+//! The background threads: one that hands buffered writes to the device and syncs at intervals, one
+//! that merges.
 //!
-//! Both end when they are told to, when the store is closed, and when it is poisoned by a panic. Neither is needed for
-//! progress: whoever needs an operation's result executes it. They are there so that nobody has to wait.
+//! Both end when they are told to, when the store is closed, and when it is poisoned by a panic.
+//! Neither is needed for progress: whoever needs an operation's result executes it. They are there
+//! so that nobody has to wait.
 
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -49,7 +51,8 @@ impl Workers {
         run: fn(&Shared) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let shared = Arc::clone(shared);
-        // What ends a worker is told to whoever calls next: the engine is poisoned, or the lock, or it is closed.
+        // What ends a worker is told to whoever calls next: the engine is poisoned, or the lock, or
+        // it is closed.
         let thread = Builder::new().name(name.to_owned()).spawn(move || drop(run(&shared)));
         let thread =
             thread.map_err(|error| Error::io("cannot start a thread", "".as_ref(), error))?;
@@ -138,8 +141,8 @@ fn run_merger(shared: &Shared) -> Result<(), Error> {
             need: state.engine.merge_need(),
         })?;
         let is_idle = before.replace(seen.published) == Some(seen.published);
-        // While there are writers, only what they would have to do themselves: the longer a segment waits, the less of
-        // it is alive.
+        // While there are writers, only what they would have to do themselves: the longer a segment
+        // waits, the less of it is alive.
         let works = match seen.need {
             MergeNeed::Must => true,
             MergeNeed::Should => is_idle,

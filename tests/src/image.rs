@@ -211,11 +211,23 @@ impl Image {
     /// The group at a place, if a whole one is there, every record of it verified.
     #[must_use]
     pub fn group(&self, header: &SegmentHeader, start: u32, boot: Boot) -> Option<FoundGroup> {
+        self.group_behind(header, start, boot, None)
+    }
+
+    /// The same, where the sequence that a short record must have is known.
+    fn group_behind(
+        &self,
+        header: &SegmentHeader,
+        start: u32,
+        boot: Boot,
+        seq: Option<Seq>,
+    ) -> Option<FoundGroup> {
         let bytes = self.segment(header.segment).get(start as usize..)?;
         let boot = if bytes.first() == Some(&(GroupKind::Resume as u8)) { Boot(0) } else { boot };
         let seeds = self.seeds(header, boot);
         let mut parser =
-            GroupParser::new(Offset(start), seeds, self.bounds(), Verify::Records, SUMS);
+            GroupParser::new(Offset(start), seeds, self.bounds(), Verify::Records, SUMS)
+                .expecting(seq);
         let (mut at, mut records, mut body) = (0, Vec::new(), Vec::new());
         loop {
             let (used, event) = parser.feed(&bytes[at..]);
@@ -240,12 +252,14 @@ impl Image {
     #[must_use]
     pub fn groups(&self, header: &SegmentHeader) -> Vec<FoundGroup> {
         let (mut groups, mut at, mut boot) = (Vec::new(), self.layout.data_start, header.boot);
+        let mut seq = Seq(header.open_seq.0 + 1);
         while at < self.layout.data_end {
-            let here = self.group(header, at, boot).filter(|group| goes_on(group, boot));
+            let here = self.group_behind(header, at, boot, Some(seq));
+            let here = here.filter(|group| goes_on(group, boot));
             let found = here.or_else(|| self.resumed(header, at, boot));
             let Some(group) = found else { break };
             boot = group.resume.map_or(boot, |resume| resume.boot);
-            at = group.parsed.next.0;
+            (at, seq) = (group.parsed.next.0, group.parsed.next_seq());
             groups.push(group);
         }
         groups

@@ -1,5 +1,7 @@
 //! Crashes in a row on a store that is as full as it may be: opening must never use room up for good.
 
+#![expect(clippy::print_stdout, reason = "figures are part of a result")]
+
 use emberkv_core::{BlockDevice as _, Config, DeviceErrorKind, Error, Store, required_bytes};
 use emberkv_tests::sim::device::SimDevice;
 use emberkv_tests::sim::ember::config;
@@ -165,5 +167,29 @@ fn crashes_inside_open_between_overwrites_leave_full_flash_writable() {
             store.overwrite(round);
         }
         store.check();
+    }
+}
+
+/// Most keys are never written again: their segments must be moved, or few others would wear out alone.
+#[test]
+fn wear_spreads_over_all_segments_of_flash() {
+    let turns = if cfg!(debug_assertions) { 4_000 } else { 60_000 };
+    for profile in ["nor1", "nor16-ecc"] {
+        let mut store = Loop::new(profile);
+        store.cut_power();
+        let mut open =
+            Store::open(&mut store.device, &mut store.arena, &store.config).expect("open");
+        for round in 1..=turns {
+            open.device_mut().reset_counters();
+            open.put(&key(round as usize % 16), &value(round)).expect("an overwrite");
+        }
+        let stats = open.stats();
+        drop(open);
+        let segment = stats.segment_bytes;
+        let end = store.device.bytes.len() as u32;
+        let first = end - segment * stats.segments;
+        let (least, most) = store.device.wear.spread(first, end, segment);
+        println!("{profile}: {} segments, erased {least} to {most} times", stats.segments);
+        assert!(least > 0 && most - least <= 2 + most / 3, "{least} to {most}");
     }
 }

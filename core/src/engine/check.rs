@@ -305,7 +305,7 @@ impl Engine<'_> {
             (segment, header.open_seq, header.boot)
         };
         let start = Offset(self.port.layout.data_start);
-        state.scan = Some(Scan::new(incarnation, start, Verify::Records));
+        state.scan = Some(Scan::of_segment(incarnation, start, Verify::Records));
         Ok(Poll::Ready(Inspected::Bytes(0)))
     }
 }

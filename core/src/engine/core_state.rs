@@ -17,7 +17,7 @@ use crate::format::checksum::Checksums;
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, Seeds};
 use crate::format::hint::HINT_BYTES;
 use crate::format::layout::Layout;
-use crate::format::record::EXPLICIT_SEQ_BYTES;
+use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, SHORT_HEADER_BYTES};
 use crate::format::superblock::Superblock;
 use crate::keydir::{Growth, Keydir};
 use crate::log::{FailedLog, Head, HintBuffer, RecordCost, Resumption, Segments, Turn};
@@ -205,6 +205,7 @@ impl<'m> Engine<'m> {
         let cost = RecordCost {
             align: layout.align,
             extra: layout.aligned(EXPLICIT_SEQ_BYTES) + hint_bytes,
+            short: if layout.short_records { RECORD_HEADER_BYTES - SHORT_HEADER_BYTES } else { 0 },
         };
         let tail_reserve = Limits::tail_reserve(&layout);
         Self {

@@ -4,6 +4,8 @@
 //! before it and holds back everything behind it; reads pass. Results take effect in queue order, so whatever the
 //! engine concludes from a finished write is true of all earlier ones as well.
 
+mod asks;
+
 use core::task::Poll;
 
 use heapless::Deque;
@@ -15,7 +17,7 @@ use crate::error::Error;
 use crate::format::layout::Layout;
 use crate::parts::sized;
 use crate::pool::Pool;
-use crate::types::{FrameId, LogAddress, PageId, Seq};
+use crate::types::{FrameId, LogAddress, PageId};
 
 /// Most operations that are queued or unfinished at once.
 const QUEUE_MAX: usize = sized(16, 40);
@@ -210,38 +212,6 @@ impl<'m> Port<'m> {
         }
         let pending = self.ops.get(next?)?;
         Some(DeviceOp { id: pending.id, kind: self.kind_of(pending) })
-    }
-
-    /// Whether [`next_op`](Self::next_op) has one.
-    pub(crate) fn can_start(&self) -> bool {
-        if self.read.as_ref().is_some_and(|read| read.progress == Progress::Queued) {
-            return true;
-        }
-        if self.halted {
-            return false;
-        }
-        let mut all_before_done = true;
-        for pending in &self.ops {
-            if pending.progress == Progress::Queued && (all_before_done || pending.is_write()) {
-                return true;
-            }
-            let done = matches!(pending.progress, Progress::Done(_));
-            if !pending.is_write() && !done {
-                return false;
-            }
-            all_before_done &= done;
-        }
-        false
-    }
-
-    /// Whether a flush or a durable write in the queue, which will be executed, covers a sequence.
-    pub(crate) fn covers(&self, target: Seq) -> bool {
-        !self.halted
-            && self.ops.iter().any(|pending| match pending.purpose {
-                Purpose::Flush { seq, .. }
-                | Purpose::Log { seq, durability: Durability::Durable, .. } => seq >= target,
-                _ => false,
-            })
     }
 
     /// Takes the result of an operation.

@@ -122,6 +122,10 @@ impl Engine<'_> {
         if record.kind != RecordKind::Tombstone || is_kept {
             ready!(self.poll_admission(self.record_cost(record.record_bytes()), old.as_ref())?);
         }
+        if self.may_be_short(record) {
+            ready!(self.make_room_for_short(record)?);
+            return self.append_short(fingerprint, *record).map(Poll::Ready);
+        }
         ready!(self.make_room(record.record_bytes())?);
         self.append_entry(fingerprint, *record)?;
         Ok(Poll::Ready(()))

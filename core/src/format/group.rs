@@ -140,6 +140,18 @@ impl GroupHeader {
     }
 }
 
+impl GroupHeader {
+    /// The sequence behind those that the group took with so many records.
+    #[must_use]
+    pub const fn next_seq(&self, count: u16) -> Seq {
+        let taken = match self.kind {
+            GroupKind::Data | GroupKind::Resume => count as u64,
+            GroupKind::Hints | GroupKind::Close => 0,
+        };
+        Seq(self.first_seq.0.saturating_add(taken))
+    }
+}
+
 /// What lies behind a group's trailer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupEnd {

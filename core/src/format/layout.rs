@@ -8,7 +8,7 @@
 
 use super::bytes::round_up;
 use super::segment::HEADER_FIXED_BYTES;
-use super::superblock::Superblock;
+use super::superblock::{INCOMPAT_SHORT_RECORDS, Superblock};
 use crate::error::Error;
 use crate::types::{LogAddress, Offset, PageId, SegmentId};
 
@@ -42,6 +42,8 @@ pub struct Layout {
     pub record_bytes_max: u32,
     /// Longest key.
     pub key_bytes_max: u16,
+    /// Whether small records may be groups by themselves.
+    pub short_records: bool,
     segment_shift: u32,
     page_shift: u32,
 }
@@ -98,6 +100,7 @@ impl Layout {
             align: 1 << block.align_shift,
             record_bytes_max: block.record_bytes_max,
             key_bytes_max: block.key_bytes_max,
+            short_records: block.incompat & INCOMPAT_SHORT_RECORDS != 0,
             segment_shift: block.segment_bytes.trailing_zeros(),
             page_shift: page_bytes.trailing_zeros(),
         })

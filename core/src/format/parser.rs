@@ -11,6 +11,7 @@ use super::group::{
 };
 use super::record::{
     self, EXPLICIT_SEQ_BYTES, FLAG_EXPLICIT_SEQ, RECORD_HEADER_BYTES, RecordHeader, RecordKind,
+    SHORT_HEADER_BYTES,
 };
 use crate::types::{Offset, Seq};
 
@@ -42,6 +43,14 @@ pub struct ParsedGroup {
     pub header: GroupHeader,
     /// Its trailer.
     pub trailer: GroupTrailer,
+}
+
+impl ParsedGroup {
+    /// The sequence behind those that the group took.
+    #[must_use]
+    pub const fn next_seq(&self) -> Seq {
+        self.header.next_seq(self.trailer.count)
+    }
 }
 
 /// Whether record checksums are compared as well as the group's.
@@ -101,6 +110,8 @@ pub struct GroupParser {
     record_seq: Seq,
     record_bytes: [u8; RECORD_HEADER_BYTES as usize],
     inner: u32,
+    /// The sequence of a short record at the start, where it is known.
+    expected: Option<Seq>,
 }
 
 impl GroupParser {
@@ -137,7 +148,15 @@ impl GroupParser {
             record_seq: Seq(0),
             record_bytes: [0; RECORD_HEADER_BYTES as usize],
             inner: 0,
+            expected: None,
         }
+    }
+
+    /// The same parser for a place where the group before it is known: a short record there has this sequence.
+    #[must_use]
+    pub const fn expecting(mut self, seq: Option<Seq>) -> Self {
+        self.expected = seq;
+        self
     }
 
     /// Offset of the next byte that the parser wants.
@@ -174,6 +193,19 @@ impl GroupParser {
                 return (used, Event::More);
             }
             match self.phase {
+                Phase::Header
+                    if record::is_short(if self.held_bytes > 0 {
+                        self.held[0]
+                    } else {
+                        rest[0]
+                    }) =>
+                {
+                    let Some(held) = self.collect(rest, SHORT_HEADER_BYTES as usize, &mut used)
+                    else {
+                        return (used, Event::More);
+                    };
+                    return (used, self.short(&held));
+                }
                 Phase::Header => match self.collect(rest, GROUP_HEADER_BYTES as usize, &mut used) {
                     None => return (used, Event::More),
                     Some(held) => {
@@ -211,6 +243,9 @@ impl GroupParser {
                     };
                     return (used, self.explicit(&held));
                 }
+                Phase::Body { remaining: 0 } if self.record.is_short() => {
+                    return (used, self.short_end());
+                }
                 Phase::Body { remaining: 0 } => {
                     if self.verify == Verify::Records && !self.record_is_whole() {
                         return (used, self.bad());
@@ -221,7 +256,7 @@ impl GroupParser {
                 Phase::Body { remaining } => {
                     let piece = &rest[..rest.len().min(remaining as usize)];
                     self.cover(piece);
-                    if self.verify == Verify::Records {
+                    if self.verify == Verify::Records || self.record.is_short() {
                         self.inner = (self.sums.crc32c)(self.inner, piece);
                     }
                     self.phase = Phase::Body { remaining: remaining - piece.len() as u32 };
@@ -275,7 +310,8 @@ impl GroupParser {
     /// Takes a record's header; no event yet where its sequence follows.
     fn item<'b>(&mut self, held: &[u8; 16]) -> Option<Event<'b>> {
         let header_bytes = &held[..RECORD_HEADER_BYTES as usize];
-        let Some(record) = RecordHeader::decode(header_bytes) else { return Some(self.bad()) };
+        let record = RecordHeader::decode(header_bytes).filter(|record| !record.is_short());
+        let Some(record) = record else { return Some(self.bad()) };
         let fits_kind = match self.header.kind {
             GroupKind::Data => match record.kind {
                 RecordKind::Announcement => record.key_bytes == 0 && record.flags == 0,
@@ -308,6 +344,49 @@ impl GroupParser {
         }
         self.phase = Phase::Body { remaining: body };
         Some(Event::Record(record, Offset(at), self.record_seq))
+    }
+
+    /// Takes the header of a short record.
+    fn short<'b>(&mut self, held: &[u8; 16]) -> Event<'b> {
+        let record = RecordHeader::decode(&held[..SHORT_HEADER_BYTES as usize]);
+        let room = self.bounds.data_end.saturating_sub(self.start.0);
+        let (Some(record), Some(seq)) =
+            (record.filter(|r| r.record_bytes() <= room), self.expected)
+        else {
+            return self.bad();
+        };
+        if self.phase == Phase::Ended {
+            return self.bad();
+        }
+        self.header = GroupHeader { kind: GroupKind::Data, first_seq: seq };
+        self.record = record;
+        self.record_at = self.start;
+        self.record_seq = seq;
+        self.record_bytes = [0; RECORD_HEADER_BYTES as usize];
+        self.record_bytes[..SHORT_HEADER_BYTES as usize]
+            .copy_from_slice(&held[..SHORT_HEADER_BYTES as usize]);
+        self.inner = 0;
+        self.count = 1;
+        self.phase = Phase::Body { remaining: record.record_bytes() - SHORT_HEADER_BYTES };
+        Event::Record(record, self.start, seq)
+    }
+
+    /// The end of a short record: what its trailer would say.
+    fn short_end<'b>(&mut self) -> Event<'b> {
+        self.phase = Phase::Ended;
+        if self.verify != Verify::Nothing && !self.record_is_whole() {
+            return Event::Bad;
+        }
+        let claims = record::short_claims(self.record_bytes[0]);
+        let trailer = GroupTrailer {
+            count: 1,
+            flushed: if claims { self.start } else { Offset(0) },
+            end: GroupEnd::Padded,
+            checksum: u64::from(self.record.checksum),
+        };
+        let end = Offset(self.position);
+        let next = Offset(round_up(end.0, self.bounds.commit_unit));
+        Event::Done(ParsedGroup { start: self.start, next, end, header: self.header, trailer })
     }
 
     /// Takes the explicit sequence of the record whose header was taken.

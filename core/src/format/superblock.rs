@@ -24,6 +24,10 @@ pub const STRIDE_MIN: u32 = 4096;
 pub const STRIDE_MAX: u32 = 1 << 20;
 /// Records lie at multiples of 16 bytes at most: the first one of a group follows its header of 16 bytes.
 pub const ALIGN_SHIFT_MAX: u8 = 4;
+/// Incompatible feature: records may be short ones.
+pub const INCOMPAT_SHORT_RECORDS: u32 = 1;
+/// Largest commit unit of a store with short records, each of which is padded to one.
+pub const SHORT_UNIT_MAX: u32 = 16;
 const CHECKSUM_AT: usize = 120;
 
 const _: () = assert!(GROUP_HEADER_BYTES == 1 << ALIGN_SHIFT_MAX);
@@ -51,6 +55,8 @@ pub struct Superblock {
     pub align_shift: u8,
     /// Most bytes of a record, header included.
     pub record_bytes_max: u32,
+    /// Features that a reader must know: [`INCOMPAT_SHORT_RECORDS`].
+    pub incompat: u32,
 }
 
 impl Superblock {
@@ -61,6 +67,7 @@ impl Superblock {
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, 8, &VERSION.to_le_bytes());
         put(&mut bytes, 10, &self.key_bytes_max.to_le_bytes());
+        put(&mut bytes, 20, &self.incompat.to_le_bytes());
         put(&mut bytes, 24, &self.store_id);
         put(&mut bytes, 40, &self.secret);
         put(&mut bytes, 56, &self.commit_unit.to_le_bytes());
@@ -91,9 +98,10 @@ impl Superblock {
         if found != VERSION {
             return Err(Error::UnsupportedVersion { found });
         }
-        // No feature bits exist yet: unknown incompatible ones refuse, read-only compatible ones refuse writing, and
-        // as there is no telling here how the store will be used, both refuse.
-        let bits = u32_at(bytes, 16) | u32_at(bytes, 20);
+        // Unknown incompatible features refuse, read-only compatible ones refuse writing, and as there is no telling here
+        // how the store will be used, both refuse.
+        let incompat = u32_at(bytes, 20);
+        let bits = u32_at(bytes, 16) | incompat & !INCOMPAT_SHORT_RECORDS;
         if bits != 0 {
             return Err(Error::UnsupportedFeatures { bits });
         }
@@ -108,6 +116,7 @@ impl Superblock {
             data_offset: u64_at(bytes, 72),
             align_shift: u8_at(bytes, 80),
             record_bytes_max: u32_at(bytes, 84),
+            incompat,
         };
         block.validate()?;
         Ok(block)
@@ -143,6 +152,9 @@ impl Superblock {
         }
         if u32::from(self.key_bytes_max) + 64 > self.record_bytes_max {
             return fail("superblock key_bytes_max", "64 bytes less than a record");
+        }
+        if self.incompat & INCOMPAT_SHORT_RECORDS != 0 && self.commit_unit > SHORT_UNIT_MAX {
+            return fail("superblock incompat", "short records with a unit of at most 16 only");
         }
         if self.stride < self.commit_unit {
             return fail("superblock stride", "at least the commit unit");

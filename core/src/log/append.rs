@@ -197,6 +197,8 @@ impl Engine<'_> {
         let sum = self.group_checksum(&group);
         self.write_bytes(&sum.to_le_bytes());
         self.head.digest = (self.sums.crc64)(self.head.digest, &sum.to_le_bytes());
+        let header = GroupHeader { kind: group.kind, first_seq: group.first_seq };
+        self.head.follows = header.next_seq(group.count);
         let unit = if end == GroupEnd::Padded {
             self.port.layout.commit_unit
         } else {

@@ -81,6 +81,8 @@ pub(crate) struct Head {
     pub(crate) group: Option<OpenGroup>,
     pub(crate) boundaries: Deque<Boundary, BOUNDARIES_MAX>,
     pub(crate) digest: u64,
+    /// The sequence that a reader expects behind the last group: a short record must have it.
+    pub(crate) follows: Seq,
     pub(crate) seq_max: Seq,
     pub(crate) mark: MarkState,
     /// A flush covered the mark: single durable writes may follow.
@@ -124,6 +126,7 @@ impl Head {
             group: None,
             boundaries: Deque::new(),
             digest: start.digest,
+            follows: Seq(start.open_seq.0 + 1),
             seq_max: start.open_seq,
             mark: MarkState::Unissued,
             mark_durable: false,

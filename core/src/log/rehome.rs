@@ -8,9 +8,11 @@ use crate::engine::{Engine, Health};
 use crate::error::Error;
 use crate::format::bytes::{round_up, u64_at};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupEnd, GroupKind, GroupTrailer, TRAILER_KIND};
-use crate::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordHeader, RecordShape};
+use crate::format::record::{
+    self, EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordHeader, RecordShape, SHORT_HEADER_BYTES,
+};
 use crate::parts::REHOME;
-use crate::types::{Offset, Seq};
+use crate::types::{Fingerprint, Location, Offset, Seq};
 
 /// Failed writes in a row after which the device is given up.
 const REHOMES_MAX: u8 = 4;
@@ -116,6 +118,10 @@ impl Engine<'_> {
         while at < stranded.head.position {
             let mut header = [0; GROUP_HEADER_BYTES as usize];
             self.read_stranded(stranded, at, &mut header);
+            if record::is_short(header[0]) {
+                at = self.move_short(stranded, at);
+                continue;
+            }
             let kind = GroupKind::from_byte(header[0]).expect("the head encoded this group");
             let first_seq = Seq(crate::format::bytes::u64_at(&header, 8));
             at = self.move_group(stranded, at, kind, first_seq);
@@ -164,13 +170,38 @@ impl Engine<'_> {
         }
     }
 
-    fn reserve_moved(&mut self) {
-        if self.head.spare.is_none() {
-            self.head.spare = self.port.pool.take();
-        }
+    /// Encodes a short record anew; returns the offset behind the old one.
+    fn move_short(&mut self, stranded: &Stranded<'_>, at: u32) -> u32 {
+        let mut header = [0; SHORT_HEADER_BYTES as usize];
+        self.read_stranded(stranded, at, &mut header);
+        let record = RecordHeader::decode(&header).expect("the head encoded this record");
+        let (fingerprint, inner) = self.stranded_body(stranded, at, &record);
+        // Its sequence stands nowhere, but its checksum tells it. It was given out in this session.
+        let newest = self.next_seq.0;
+        let place = (Offset(at), (newest >> 32) as u32);
+        let low = record::short_seq(&header, place, inner, stranded.head.seeds.record, &self.sums);
+        let seq = Seq(newest >> 32 << 32 | u64::from(low));
+        let (key_bytes, value_bytes) = (record.key_bytes, record.value_bytes);
+        let shape = RecordShape::plain(record.kind, (key_bytes, value_bytes), inner);
+        self.reserve_moved();
+        self.follow(seq);
+        let address = self.begin_short(&shape, seq);
+        let (body_at, body) = (at + SHORT_HEADER_BYTES, u32::from(key_bytes) + value_bytes);
+        self.stranded_pieces(stranded, body_at, body, |engine, _, piece| engine.write_bytes(piece));
+        self.end_short();
+        self.issue_full_pages();
+        let old = self.port.layout.log_address(stranded.head.segment, Offset(at));
+        self.repoint(&fingerprint, old, Location { address, record_bytes: record.record_bytes() });
+        self.port.layout.padded(at + record.record_bytes())
     }
 
-    fn move_record(&mut self, stranded: &Stranded<'_>, at: u32, record: &RecordHeader) {
+    /// The fingerprint of a stranded record's key, and the CRC-32C of key and value.
+    fn stranded_body(
+        &mut self,
+        stranded: &Stranded<'_>,
+        at: u32,
+        record: &RecordHeader,
+    ) -> (Fingerprint, u32) {
         let body_at = at + record.prefix_bytes();
         let body = record.record_bytes() - record.prefix_bytes();
         let mut hasher = self.hasher_for(record.kind);
@@ -180,7 +211,19 @@ impl Engine<'_> {
             let key = (record.key_bytes as usize).saturating_sub(done as usize).min(piece.len());
             hasher.write(&piece[..key]);
         });
-        let fingerprint = hasher.finish();
+        (hasher.finish(), inner)
+    }
+
+    fn reserve_moved(&mut self) {
+        if self.head.spare.is_none() {
+            self.head.spare = self.port.pool.take();
+        }
+    }
+
+    fn move_record(&mut self, stranded: &Stranded<'_>, at: u32, record: &RecordHeader) {
+        let (fingerprint, inner) = self.stranded_body(stranded, at, record);
+        let body_at = at + record.prefix_bytes();
+        let body = record.record_bytes() - record.prefix_bytes();
         let mut explicit = [0; EXPLICIT_SEQ_BYTES as usize];
         self.read_stranded(stranded, at + RECORD_HEADER_BYTES, &mut explicit);
         let shape = RecordShape {

@@ -29,10 +29,18 @@ pub(crate) struct RecordCost {
     pub(crate) align: u32,
     /// Bytes that a copy takes beyond the record: its sequence and its hints.
     pub(crate) extra: u32,
+    /// Bytes that a copy takes beyond a short record, since it is a whole one. All records are counted as if they were
+    /// short where any is: what the index keeps of them does not tell.
+    pub(crate) short: u32,
 }
 
 impl RecordCost {
     pub(crate) const fn of(self, record_bytes: u32) -> u32 {
+        self.of_copy(record_bytes + self.short)
+    }
+
+    /// What keeping a copy costs, given its bytes without its sequence.
+    const fn of_copy(self, record_bytes: u32) -> u32 {
         crate::format::bytes::round_up(record_bytes, self.align) + self.extra
     }
 }
@@ -282,8 +290,12 @@ impl<'m> Segments<'m> {
     /// its sequence without spelling it out: it counts for 8 bytes less, until it is copied.)
     pub(crate) fn cost_of(&self, segment: SegmentId, entry: &Entry) -> u32 {
         let is_copy = entry.seq.0 < self.words[segment.0 as usize][0];
-        let spelt_out = if is_copy { EXPLICIT_SEQ_BYTES } else { 0 };
-        self.cost.of(entry.location.record_bytes.saturating_sub(spelt_out))
+        let record_bytes = entry.location.record_bytes;
+        if is_copy {
+            self.cost.of_copy(record_bytes.saturating_sub(EXPLICIT_SEQ_BYTES))
+        } else {
+            self.cost.of(record_bytes)
+        }
     }
 
     /// The record behind an entry is alive, in this segment.

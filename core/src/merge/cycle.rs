@@ -188,12 +188,27 @@ impl Engine<'_> {
                 return Ok(Poll::Ready(step));
             }
         }
+        if self.cage.holds(Canary::RotDropped) {
+            self.forget_all_of(walk.segment);
+        }
         if self.segments.live(walk.segment) == 0 {
             ready!(self.poll_announce(walk.segment)?);
         } else {
             self.segments.set_damaged(walk.segment);
         }
         Ok(Poll::Ready(WalkStep::Over))
+    }
+
+    /// The seeded bug: what a merge did not find is gone.
+    fn forget_all_of(&mut self, segment: SegmentId) {
+        let mut after = None;
+        while let Some((position, entry)) = self.keydir.next_after(after) {
+            after = Some(position);
+            if self.port.layout.segment_of(entry.location.address) == segment {
+                self.keydir.remove(&self.keydir.fingerprint_at(&position));
+                self.bury(&entry);
+            }
+        }
     }
 
     /// Appends the record that frees a segment. One at a time waits for being durable.

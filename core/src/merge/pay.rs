@@ -22,6 +22,8 @@ pub enum MergeNeed {
 
 /// Idle steps merge until the log takes no more than this many percent of what is alive.
 const SETTLED_PERCENT: u64 = 125;
+/// On flash, idle steps keep this many segments more free than appends ask for.
+const IDLE_FREE: u32 = 1;
 /// Tombstones are retired when they are more than one in this many keydir entries.
 const TOMBSTONES_OF_CAPACITY: u32 = 8;
 /// Idle steps retire tombstones when they are more than one in this many entries in use.
@@ -355,9 +357,15 @@ impl Engine<'_> {
         self.segments.free() <= self.free_target()
     }
 
+    /// Whether there are free segments enough for the appends of a while, where each erase wears the device: merging more
+    /// would move what dies by itself, and give back room that nobody asked for.
+    fn is_spare(&self) -> bool {
+        self.port.caps.needs_erase && self.segments.free() > self.free_target() + IDLE_FREE
+    }
+
     /// Whether the sealed segments take more of the device than they should, and one of them has a good part to give back.
     fn has_garbage(&self) -> bool {
-        if self.is_futile() {
+        if self.is_futile() || self.is_spare() {
             return false;
         }
         let (mut taken, mut live) = (0, 0);

@@ -5,7 +5,7 @@
 //! pad         what a cycle wastes at most: a record that does not fit, two paddings, the announcement
 //! live_max    min(live_percent * P, P - pad - P/16): a victim has at most this, so it gives back P - live - pad > 0
 //! F_t         free segments at which a cycle starts: 1 for the reserve of recovery, 1 for the head's next segment,
-//!             1 for the sweep, 1 for a segment that was announced and is not durable yet
+//!             1 for the sweep. One that was announced and is not durable yet is made durable before the last one is taken
 //! L_max       live_max * (N - lost - F_t - 1 - sweep): beyond it puts are refused
 //! ```
 //! When a cycle starts, `N - lost - F_t - 1` segments are sealed, one of them may be under the sweep, and together they
@@ -73,7 +73,7 @@ impl Engine<'_> {
 
     /// Free segments at which a cycle starts.
     pub(crate) fn free_target(&self) -> u32 {
-        let all = 2 + u32::from(self.sweeps()) + u32::from(self.lets_wait());
+        let all = 2 + u32::from(self.sweeps());
         if self.cage.holds(Canary::FreeTargetTooSmall) { all - 2 } else { all }
     }
 
@@ -157,7 +157,10 @@ impl Engine<'_> {
     /// announced does not count: whatever frees `segment` stands behind that announcement in the log.
     pub(crate) fn oldest_beside(&self, segment: SegmentId) -> Seq {
         let announced = self.merger.announced.map(|(segment, _)| segment);
-        let gone = |other: SegmentId| other == segment || Some(other) == announced;
+        let seeded = self.cage.holds(Canary::FreeBeforeSuperseder);
+        let gone = |other: SegmentId| {
+            other == segment || Some(other) == announced || seeded && self.merger.is_walked(other)
+        };
         let others = self.segments.used_ids().filter(|&other| !gone(other));
         others.filter_map(|other| self.segments.open_seq(other)).min().unwrap_or(Seq(u64::MAX))
     }

@@ -176,7 +176,7 @@ impl Engine<'_> {
                 let incarnation = (walk.segment, header.open_seq, header.boot);
                 let raw = self.cage.holds(Canary::MergeRaw);
                 let verify = if raw { Verify::Nothing } else { Verify::Group };
-                let scan = Scan::new(incarnation, start, verify);
+                let scan = Scan::of_segment(incarnation, start, verify);
                 self.merger.scans[walk.walker as usize] = Some(scan);
                 walk.begun = true;
             }
@@ -213,13 +213,7 @@ impl Engine<'_> {
             Ok(Poll::Ready(record)) => record,
             Ok(Poll::Pending) => return Ok(Poll::Pending),
             // It stays where it is, and so does the segment.
-            Err(Error::Corrupted(_)) => {
-                if self.cage.holds(Canary::RotDropped) {
-                    self.keydir.remove(&found.fingerprint);
-                    self.bury(&entry);
-                }
-                return Ok(Poll::Ready(MergeBytes(0)));
-            }
+            Err(Error::Corrupted(_)) => return Ok(Poll::Ready(MergeBytes(0))),
             Err(error) => return Err(error),
         };
         let bytes = self.append_copy(&found.fingerprint, (&entry, age), &record);

@@ -234,7 +234,7 @@ impl Engine<'_> {
         let start = Offset(self.port.layout.data_start);
         let incarnation = (header.segment, header.open_seq, header.boot);
         if matches!(mode, Mode::Start) {
-            *mode = Mode::Scan(Scan::new(incarnation, start, Verify::Group));
+            *mode = Mode::Scan(Scan::of_segment(incarnation, start, Verify::Group));
         }
         if let Mode::Scan(scan) = mode {
             if let ScanEvent::Group(..) = ready!(scan.step(&mut self.port, &context)?) {

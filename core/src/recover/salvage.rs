@@ -212,7 +212,10 @@ impl Engine<'_> {
             pieces.astray = found.is_none();
             match found {
                 Some(place) => {
-                    pieces.at = self.port.layout.aligned(pieces.at + header.record_bytes());
+                    let end = pieces.at + header.record_bytes();
+                    let layout = &self.port.layout;
+                    let is_short = header.is_short();
+                    pieces.at = if is_short { layout.padded(end) } else { layout.aligned(end) };
                     pieces.seq = Some(Seq(place.0.saturating_add(1)));
                 }
                 // It may be its length that is damaged.

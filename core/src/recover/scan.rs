@@ -78,6 +78,8 @@ pub(crate) struct Scan {
     pub(crate) last_resume: Option<Resume>,
     /// First offset behind all that any group announced: on flash, what lies before it may have been programmed.
     pub(crate) reach: Offset,
+    /// The sequence of a short record at the position, where what comes before it is known.
+    pub(crate) next_seq: Option<Seq>,
     verify: Verify,
     stage: Stage,
     parser: Option<GroupParser>,
@@ -97,6 +99,7 @@ impl Scan {
             last: None,
             last_resume: None,
             reach: start,
+            next_seq: None,
             verify,
             stage: Stage::Prove,
             parser: None,
@@ -104,6 +107,16 @@ impl Scan {
             resume: [0; RESUME_BYTES],
             resume_done: 0,
         }
+    }
+
+    /// A scan of a whole segment, whose first record has the sequence behind that of its opening.
+    pub(crate) fn of_segment(
+        incarnation: (SegmentId, Seq, Boot),
+        start: Offset,
+        verify: Verify,
+    ) -> Self {
+        let next_seq = Some(Seq(incarnation.1.0.saturating_add(1)));
+        Self { next_seq, ..Self::new(incarnation, start, verify) }
     }
 
     /// A parser for the group at the position, whose first byte tells whether it is a resume group.
@@ -114,6 +127,7 @@ impl Scan {
             context.cage.holds(Canary::KeyBeforeCrc) || !matches!(self.stage, Stage::Prove);
         let verify = if believed { Verify::Nothing } else { self.verify };
         GroupParser::new(self.position, seeds, context.bounds, verify, context.sums)
+            .expecting(self.next_seq)
     }
 
     /// The next event.
@@ -183,6 +197,7 @@ impl Scan {
         self.emitted = None;
         self.stage = Stage::Prove;
         self.position = position;
+        self.next_seq = None;
     }
 
     fn prove(&mut self, event: Event<'_>, context: &ScanContext) -> Found {
@@ -219,7 +234,7 @@ impl Scan {
                 if kind == GroupKind::Data && group.trailer.count > 0 {
                     self.stage = Stage::Emit;
                 } else {
-                    self.position = group.next;
+                    self.pass(&group);
                 }
                 Found::Event(ScanEvent::Group(group, resume))
             }
@@ -258,12 +273,17 @@ impl Scan {
             }
             Event::Done(group) => {
                 self.stage = Stage::Prove;
-                self.position = group.next;
+                self.pass(&group);
                 Found::Event(ScanEvent::GroupEnd)
             }
             // It was whole a moment ago: the device changed it under us.
             Event::Bad => Found::Event(ScanEvent::Bad),
         }
+    }
+
+    fn pass(&mut self, group: &ParsedGroup) {
+        self.position = group.next;
+        self.next_seq = Some(group.next_seq());
     }
 
     fn emit_announcement(&mut self, bytes: &[u8]) -> Found {

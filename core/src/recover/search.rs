@@ -20,6 +20,7 @@ use crate::engine::{Port, ready};
 use crate::error::Error;
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader, GroupKind};
 use crate::format::parser::Verify;
+use crate::format::record::{self, RecordHeader, SHORT_HEADER_BYTES, SHORT_RECORD_BYTES_MAX};
 use crate::types::{Boot, Offset, Seq};
 
 /// Boots behind the known one whose groups are looked for: a session that wrote something resumed the log before.
@@ -54,6 +55,8 @@ pub(crate) struct Search {
     /// First offset behind all that groups with a whole header announced. The end of a torn one may still read as erased:
     /// what is written there could make it whole.
     pub(crate) reach: Offset,
+    /// Groups from here on do not count: see `probe`.
+    pub(crate) limit: Offset,
 }
 
 impl Search {
@@ -71,6 +74,7 @@ impl Search {
             boot_max: Boot(0),
             blank_from: at,
             reach: Offset(0),
+            limit: Offset(u32::MAX),
         }
     }
 
@@ -101,7 +105,20 @@ impl Search {
                 .erased
                 .is_some_and(|erased| bytes[..unit as usize].iter().any(|&byte| byte != erased))
             {
-                self.blank_from = self.at + unit;
+                self.blank_from = self.blank_from.max(self.at + unit);
+            }
+            if self.at >= self.limit.0 {
+                self.at += unit;
+                continue;
+            }
+            if record::is_short(bytes[0]) {
+                let short = ready!(self.poll_short(scan, port, context)?);
+                if let Some((seq, claims)) = short {
+                    self.seq_max = self.seq_max.max(seq);
+                    self.corrupt |= claims;
+                }
+                self.at += unit;
+                continue;
             }
             let kind = GroupKind::from_byte(bytes[0]);
             match kind.and_then(|kind| self.boot_of_group(kind, scan, bytes, context)) {
@@ -120,6 +137,48 @@ impl Search {
             None if self.corrupt => SearchEnd::Corrupt,
             None => SearchEnd::Torn,
         }))
+    }
+
+    /// The sequence of a whole short record here, and whether it says that everything before it was durable. Its sequence
+    /// must be one that the bytes since the last whole group may have taken: of all that a checksum could mean, few are.
+    fn poll_short(
+        &self,
+        scan: &Scan,
+        port: &mut Port<'_>,
+        context: &ScanContext,
+    ) -> Result<Poll<Option<(Seq, bool)>>, Error> {
+        let Some(expected) = scan.next_seq.filter(|_| port.layout.short_records) else {
+            return Ok(Poll::Ready(None));
+        };
+        let mut bytes = [0; SHORT_RECORD_BYTES_MAX];
+        let room = (context.bounds.data_end - self.at).min(SHORT_RECORD_BYTES_MAX as u32) as usize;
+        let (mut done, mut want) = (0, (SHORT_HEADER_BYTES as usize).min(room));
+        let mut header = None;
+        while done < want {
+            let at = Offset(self.at + done as u32);
+            let frame = ready!(port.resident(port.layout.page_at(scan.segment, at), 64)?);
+            let page = &port.pool.frame(frame)[port.layout.in_page(at) as usize..];
+            let piece = page.len().min(want - done);
+            bytes[done..done + piece].copy_from_slice(&page[..piece]);
+            done += piece;
+            if done == want && header.is_none() {
+                header = RecordHeader::decode(&bytes[..want]);
+                want = header.map_or(0, |header| header.record_bytes() as usize);
+            }
+        }
+        if header.is_none() || want > room {
+            return Ok(Poll::Ready(None));
+        }
+        let inner = (context.sums.crc32c)(0, &bytes[SHORT_HEADER_BYTES as usize..want]);
+        let seeds = context.seeds(scan.segment, scan.open_seq, self.boot);
+        let place = (Offset(self.at), (expected.0 >> 32) as u32);
+        let low = record::short_seq(&bytes, place, inner, seeds.record, &context.sums);
+        let ahead = u64::from(low.wrapping_sub(expected.0 as u32));
+        // The shortest one that takes a sequence has a header and a byte of key.
+        let most = u64::from((self.at - self.from.0) / (SHORT_HEADER_BYTES + 1));
+        let fits = (1..=most).contains(&ahead);
+        let seq = Seq(expected.0.saturating_add(ahead));
+        Ok(Poll::Ready(fits.then_some((seq, record::short_claims(bytes[0])))))
     }
 
     /// The boot with which a whole header starts here; where it runs over the page's end the parser decides.

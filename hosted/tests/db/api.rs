@@ -226,3 +226,74 @@ fn nothing_that_is_shown_for_debugging_holds_keys_or_values() {
     assert!(!shown.contains("SECRET"), "{shown}");
     assert!(!shown.contains("83, 69, 67"), "{shown}");
 }
+
+#[test]
+fn dead_space_is_given_back_and_a_scrub_finds_nothing() {
+    let (_directory, path) = place();
+    let db = small().open(&path).expect("a new store");
+    for round in 0..30_u32 {
+        for key in 0..1000_u32 {
+            db.put(key.to_le_bytes(), pattern(key, round, 500)).expect("a put");
+        }
+    }
+    for key in 100..1000_u32 {
+        db.delete(key.to_le_bytes()).expect("a delete");
+    }
+    db.merge().expect("a merge");
+    db.sync().expect("a sync");
+    let stats = db.stats().expect("figures").store;
+    let taken = u64::from(stats.segments - stats.segments_free) * u64::from(stats.segment_bytes);
+    assert!(stats.segments_merged > 0);
+    assert!(taken < 2 << 20, "{taken} bytes are taken for 100 values of 500 bytes");
+    let report = db.scrub().expect("a scrub");
+    assert_eq!(report.damages, []);
+    assert!(report.bytes > 0);
+}
+
+#[test]
+fn a_damaged_record_is_named_and_others_are_read() {
+    use std::os::unix::fs::FileExt;
+    let (_directory, path) = place();
+    let db = small().open(&path).expect("a new store");
+    let mark = [0x5a; 400];
+    for key in 0..3000_u32 {
+        db.put(key.to_le_bytes(), pattern(key, 1, 400)).expect("a put");
+    }
+    db.put(b"marked", mark).expect("a put");
+    for key in 3000..6000_u32 {
+        db.put(key.to_le_bytes(), pattern(key, 1, 400)).expect("a put");
+    }
+    db.close().expect("a close");
+    let bytes = std::fs::read(&path).expect("the file");
+    let at = bytes.windows(mark.len()).position(|window| window == mark).expect("its value");
+    let file = std::fs::File::options().write(true).open(&path).expect("the file");
+    file.write_all_at(b"!", at as u64 + 200).expect("damage");
+    drop(file);
+    let db = small().open(&path).expect("the store");
+    let error = db.get(b"marked").expect_err("it is damaged");
+    assert!(matches!(error, Error::Corrupted(_)), "{error}");
+    let others = (0..6000_u32).filter(|key| db.get(key.to_le_bytes()).is_ok_and(|it| it.is_some()));
+    assert_eq!(others.count(), 6000);
+    assert!(db.iter().expect("an iterator").any(|pair| matches!(pair, Err(Error::Corrupted(_)))));
+    assert!(!db.scrub().expect("a scrub").damages.is_empty());
+}
+
+#[test]
+fn a_backup_is_a_store_of_one_moment_and_replaces_nothing() {
+    let (directory, path) = place();
+    let db = small().open(&path).expect("a new store");
+    for key in 0..2000_u32 {
+        db.put(key.to_le_bytes(), pattern(key, 1, 300)).expect("a put");
+    }
+    db.put(b"large", pattern(1, 1, 300_000)).expect("a put");
+    let copy = directory.path().join("copy");
+    let report = db.backup(&copy).expect("a backup");
+    assert_eq!((report.keys, report.bytes), (2001, 2000 * 304 + 300_005));
+    assert!(matches!(db.backup(&copy), Err(Error::Exists { .. })));
+    db.put(b"later", b"x").expect("a put");
+    let copy = Db::open(&copy).expect("the copy");
+    assert_eq!(copy.iter().expect("an iterator").filter_map(Result::ok).count(), 2001);
+    assert_eq!(copy.get(b"large").expect("a get").expect("a value"), pattern(1, 1, 300_000));
+    let names = std::fs::read_dir(directory.path()).expect("the directory").count();
+    assert_eq!(names, 2, "nothing is left behind");
+}

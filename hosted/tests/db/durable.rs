@@ -28,8 +28,18 @@ fn one_thread_pays_one_durable_write_for_a_durable_put_and_nothing_else() {
 
 #[test]
 fn threads_that_put_durably_share_device_writes() {
+    share(false);
+}
+
+#[test]
+fn threads_that_put_durably_share_flushes_where_there_are_only_those() {
+    share(true);
+}
+
+fn share(flushes_only: bool) {
     let (_directory, path) = place();
     let (device, switches) = Flaky::create(&path);
+    switches.flushes_only.store(flushes_only, Ordering::SeqCst);
     let db = small().create_on(device).expect("a new store");
     switches.slow_writes.store(true, Ordering::SeqCst);
     let (threads, puts) = (8_u32, 50_u32);
@@ -51,6 +61,8 @@ fn threads_that_put_durably_share_device_writes() {
     let commits = after - before;
     assert!(commits * 2 < u64::from(threads * puts), "{commits} commits");
     assert!(commits >= u64::from(puts), "a thread waits for its put");
+    let durable_writes = switches.durable_writes.load(Ordering::SeqCst);
+    assert_eq!(durable_writes == 0, flushes_only, "{durable_writes} durable writes");
     let stats = db.stats().expect("figures");
     assert_eq!(stats.store.durable_seq, stats.store.seq);
 }
@@ -103,7 +115,7 @@ fn durable_and_buffered_writers_go_together() {
                     for put in 0..100_u32 {
                         batch.clear();
                         for item in 0..5_u32 {
-                            batch.put((thread << 16 | put % 50 + item).to_le_bytes(), [3; 50]);
+                            batch.put(((thread << 16) + put % 50 + item).to_le_bytes(), [3; 50]);
                         }
                         db.write_durable(&batch).expect("a batch");
                         let stats = db.stats().expect("figures").store;

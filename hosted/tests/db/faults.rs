@@ -56,7 +56,7 @@ fn a_failure_in_the_background_is_told_to_everybody_who_waits() {
                     let db = db.clone();
                     scope.spawn(move || {
                         for put in 0..u32::MAX {
-                            let key = (thread << 16 | put % 500).to_le_bytes();
+                            let key = ((thread << 16) + put % 500).to_le_bytes();
                             let result = if thread < 4 {
                                 db.put_durable(key, [1; 100])
                             } else {

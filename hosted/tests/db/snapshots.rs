@@ -89,7 +89,7 @@ fn a_snapshot_keeps_what_is_deleted_and_large_values_that_are_overwritten() {
     assert_eq!(large, pattern(1, 1, 200_000));
     drop(snapshot);
     let all: BTreeMap<Vec<u8>, usize> =
-        other.into_iter_pairs().map(|(key, value)| (key, value.len())).collect();
+        other.pairs().map(|(key, value)| (key, value.len())).collect();
     let expected = [(b"large".to_vec(), 200_000), (b"small".to_vec(), 3)];
     assert_eq!(all, BTreeMap::from(expected));
     assert_eq!(db.get(b"large").expect("a get").expect("a value"), pattern(1, 2, 150_000));
@@ -97,11 +97,11 @@ fn a_snapshot_keeps_what_is_deleted_and_large_values_that_are_overwritten() {
 
 /// Iteration without errors.
 trait Pairs {
-    fn into_iter_pairs(&self) -> impl Iterator<Item = (Vec<u8>, emberkv::Value)>;
+    fn pairs(&self) -> impl Iterator<Item = (Vec<u8>, emberkv::Value)>;
 }
 
 impl Pairs for emberkv::Snapshot {
-    fn into_iter_pairs(&self) -> impl Iterator<Item = (Vec<u8>, emberkv::Value)> {
+    fn pairs(&self) -> impl Iterator<Item = (Vec<u8>, emberkv::Value)> {
         self.iter().map(|pair| pair.expect("an entry"))
     }
 }

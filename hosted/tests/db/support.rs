@@ -50,6 +50,8 @@ pub(crate) struct Switches {
     pub(crate) fail_reads: AtomicBool,
     pub(crate) panic_on_write: AtomicBool,
     pub(crate) slow_writes: AtomicBool,
+    /// To be set before the store is made: as a partition, which has flushes only.
+    pub(crate) flushes_only: AtomicBool,
     pub(crate) durable_writes: AtomicU64,
     pub(crate) flushes: AtomicU64,
 }
@@ -83,7 +85,8 @@ impl BlockDevice for &Flaky {
         BlockDevice::geometry(&&self.file)
     }
     fn caps(&self) -> Caps {
-        BlockDevice::caps(&&self.file)
+        let durable_write = !self.switches.flushes_only.load(Ordering::SeqCst);
+        Caps { durable_write, ..BlockDevice::caps(&&self.file) }
     }
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), FileError> {
         self.check(&self.switches.fail_reads, Operation::Read)?;

@@ -1,4 +1,5 @@
-//! Many threads on few keys, with merges under way: each key's counts only ever go up, for every reader.
+//! Many threads on few keys, with merges under way: each key's counts only ever go up, for every
+//! reader.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -10,7 +11,8 @@ use super::support::{count_of, pattern, place, small};
 
 const KEYS: u32 = 3000;
 
-/// Writers own keys and count up; readers see no count go down, and none below what its writer had finished before they asked.
+/// Writers own keys and count up; readers see no count go down, and none below what its writer had
+/// finished before they asked.
 fn hammer(builder: &Builder, length: impl Fn(u32) -> usize + Send + Sync + Copy, time: Duration) {
     let (_directory, path) = place();
     let db = builder.open(&path).expect("a new store");

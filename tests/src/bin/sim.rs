@@ -6,8 +6,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use emberkv_tests::sim;
 use emberkv_tests::sim::canaries::{self, CANARIES, Hunt};
 use emberkv_tests::sim::engine::Engine;
+use emberkv_tests::sim::exhaust::Range;
 use emberkv_tests::sim::profile::PROFILES;
 use emberkv_tests::sim::shrink::shrink;
 use emberkv_tests::sim::soak::{Campaign, run};
@@ -19,6 +21,7 @@ sim replay '<line>'                 run one failure again, with its timeline
 sim shrink '<line>' [--seconds N]   make it smaller
 sim soak [--minutes N] [--images N] [--seed S] [--workers N] [--ledger FILE] [--engine ember|toy]
          [--profile NAME] [--bug NAME] [--no-shrink] [--ignore CLASS,CLASS]
+sim exhaust [--length N] [--workers N]   every sequence of so many operations on fresh and aged stores, four media
 sim hunt [--engine ember|toy] [--bug NAME]   find the seeded bugs (build with --features canaries for ember)";
 
 fn main() -> ExitCode {
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         Some("shrink") => with_line(&arguments, shrunk::<Ember>, shrunk::<Toy>),
         Some("soak") if is_toy(&arguments) => soak::<Toy>(&arguments),
         Some("soak") => soak::<Ember>(&arguments),
+        Some("exhaust") => exhaust(&arguments),
         Some("hunt") if is_toy(&arguments) => {
             hunt::<Toy>(&arguments, &TOY_BUGS.map(|bug| (bug, Hunt::Crash)))
         }
@@ -156,6 +160,25 @@ fn soak<E: Engine>(arguments: &[String]) -> Outcome {
     if profile.is_none() && !missing.is_empty() {
         return Err(format!("marks without hits: {missing:?}"));
     }
+    Ok(())
+}
+
+fn exhaust(arguments: &[String]) -> Outcome {
+    let start = std::time::Instant::now();
+    let range = Range {
+        length: number(arguments, "--length", 4)? as u32,
+        profiles: &["block512", "block512-ecc", "nor1", "nor16-ecc"],
+        workers: number(arguments, "--workers", 2)? as usize,
+    };
+    let tally = sim::exhaust::run::<Ember>(&range).map_err(|failure| failure.to_string())?;
+    println!(
+        "exhaust length={} tapes={} images={} deep={} seconds={:.0} violations=0",
+        range.length,
+        tally.tapes,
+        tally.images,
+        tally.deep(),
+        start.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 

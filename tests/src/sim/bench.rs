@@ -6,7 +6,7 @@ use super::device::SimDevice;
 use super::engine::Engine;
 use super::failure::Problem;
 use super::fate::{Fate, befall};
-use super::fault::Fault;
+use super::fault::{BadBlock, Fault};
 use super::history::History;
 use super::marks::Tally;
 use super::oplog::{Atom, OpKind};
@@ -104,6 +104,19 @@ impl<E: Engine> Bench<E> {
     /// # Errors
     /// What the oracle found.
     pub fn play(&mut self, tape: &[u8], fault: Option<Fault>) -> Result<SessionEnd, Problem> {
+        self.play_worn(tape, fault, None)
+    }
+
+    /// The same on a device with a bad block.
+    ///
+    /// # Errors
+    /// What the oracle found.
+    pub fn play_worn(
+        &mut self,
+        tape: &[u8],
+        fault: Option<Fault>,
+        bad: Option<BadBlock>,
+    ) -> Result<SessionEnd, Problem> {
         let setup = fit::<E>(tape, self.bug, &mut self.arena)?;
         self.setup = setup;
         self.buffer.resize(setup.segment_bytes as usize * 2 + 4096, 0);
@@ -112,7 +125,9 @@ impl<E: Engine> Bench<E> {
         self.blank.copy_medium(&self.device, &setup);
         self.device.recording = true;
         self.device.fault = fault;
-        let weather = if fault.is_some() { Weather::Faulty } else { Weather::Fair };
+        let is_fair = fault.is_none() && bad.is_none();
+        let weather = if is_fair { Weather::Fair } else { Weather::Faulty };
+        self.device.bad.extend(bad);
         let mut reader = TapeReader::new(tape, SETUP_BYTES);
         self.session(&mut reader, Start::Format, weather)
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::decay::{Counts, DecayBench, Image};
 use super::engine::Engine;
 use super::failure::Problem;
 use super::inject;
@@ -9,12 +10,11 @@ use super::profile::Setup;
 use super::rot::{self, Rot};
 use super::soak::{Campaign, run};
 use super::tape::generate;
+use super::timeline;
 
-/// EmberKV's seeded bugs. The names are those of `emberkv_core::canary::Canary`; of those of merging,
-/// `FreeTargetTooSmall` is for the suite `merge`, which counts free segments, `StaleFooter` shows only under damage of one
-/// place in a reused segment, and `LiveAtRead`, `NoReserve` and
-/// `RotDropped` are too rare for a minute.
-pub const CANARIES: [(&str, Hunt); 29] = [
+/// EmberKV's seeded bugs: all of `emberkv_core::canary::Canary` but `FreeTargetTooSmall`, which is for the suite `merge`: that
+/// one counts free segments.
+pub const CANARIES: [(&str, Hunt); 35] = [
     ("FuaOverBuffered", Hunt::Crash),
     ("IncarnationReuse", Hunt::Crash),
     ("ResumeAsCorrupt", Hunt::Crash),
@@ -44,6 +44,12 @@ pub const CANARIES: [(&str, Hunt); 29] = [
     ("CopyWithoutHint", Hunt::Crash),
     ("KeepFreedInBitmap", Hunt::Crash),
     ("NoAdmission", Hunt::Crash),
+    ("NoOldFlag", Hunt::Crash),
+    ("LiveAtRead", Hunt::Crash),
+    ("RotDropped", Hunt::Decay),
+    ("FreeBeforeSuperseder", Hunt::Crash),
+    ("ReissueOnNor", Hunt::Crash),
+    ("TrustBlank", Hunt::Crash),
 ];
 
 /// Where a bug shows.
@@ -55,6 +61,8 @@ pub enum Hunt {
     Rot,
     /// Under device errors.
     Errors,
+    /// In the later life of damaged images.
+    Decay,
 }
 
 /// How a bug was found.
@@ -84,6 +92,7 @@ pub fn hunt<E: Engine>(bug: &'static str, first: Hunt, limit: Duration) -> Optio
             Hunt::Crash => crash::<E>(bug, left),
             Hunt::Rot => rot_images::<E>(bug, left),
             Hunt::Errors => errors::<E>(bug, left),
+            Hunt::Decay => decayed(bug, left),
         };
         if let Some((images, what)) = found {
             return Some(Found { by, images, after: start.elapsed(), what });
@@ -122,6 +131,29 @@ fn rot_images<E: Engine>(bug: &'static str, time: Duration) -> Option<(u64, Stri
                 images += counts.unharmed + counts.refused + counts.detected + counts.excused
             }
             Err(problem) => return Some((images, print(&problem))),
+        }
+    }
+    None
+}
+
+/// Damaged images of EmberKV that are opened to go on behind the damage.
+fn decayed(bug: &'static str, time: Duration) -> Option<(u64, String)> {
+    let start = Instant::now();
+    let (mut bench, mut counts, mut images) = (DecayBench::default(), Counts::default(), 0);
+    for (profile, hints) in [(0, true), (4, true), (6, true)] {
+        let image = Image::with_bug(profile, hints, 60, Some(bug));
+        for at in (0..image.bytes()).step_by(5) {
+            if start.elapsed() > time {
+                return None;
+            }
+            images += 1;
+            let flipped = timeline::catch(|| image.flip(&mut bench, at, &mut counts));
+            let what = match flipped {
+                Ok(Ok(())) => continue,
+                Ok(Err(what)) => what,
+                Err(panic) => timeline::panic_text(panic.as_ref()),
+            };
+            return Some((images, what));
         }
     }
     None

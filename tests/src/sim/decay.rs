@@ -83,7 +83,16 @@ impl Image {
     /// Where the store does not take them.
     #[must_use]
     pub fn new(profile: usize, hints: bool, rounds: usize) -> Self {
-        let setup = setup_of(profile, hints);
+        Self::with_bug(profile, hints, rounds, None)
+    }
+
+    /// The same by a store with a seeded bug, which it has in its later life, too.
+    ///
+    /// # Panics
+    /// As for [`new`](Self::new).
+    #[must_use]
+    pub fn with_bug(profile: usize, hints: bool, rounds: usize, bug: Option<&'static str>) -> Self {
+        let setup = Setup { bug, ..setup_of(profile, hints) };
         let profile = setup.profile;
         let name = format!("{} hints {hints} rounds {rounds}", profile.name);
         let mut medium = SimDevice::default();

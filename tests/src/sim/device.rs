@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use emberkv_core::{BlockDevice, Caps, DeviceErrorKind, Durability, Geometry};
 
-use super::fault::{Counters, Fault, FaultKind, Scars};
+use super::fault::{BadBlock, Counters, Fault, FaultKind, Scars, Wear, Worn};
 use super::oplog::{AtomKind, OpKind, OpLog, Phase};
 use super::profile::{Medium, Profile, Setup};
 use super::rng::{Rng, mix};
@@ -39,6 +39,10 @@ pub struct SimDevice {
     pub fault: Option<Fault>,
     /// Whether the planned error has struck.
     pub fault_hit: bool,
+    /// Ranges that are worn out.
+    pub bad: Vec<BadBlock>,
+    /// How often what was erased.
+    pub wear: Wear,
     /// Operations since the last [`reset_counters`](Self::reset_counters).
     pub counters: Counters,
     /// Operations since the medium was reset: what planned errors count.
@@ -69,6 +73,8 @@ impl SimDevice {
         self.begin(setup);
         self.rules.reset(&setup.profile, capacity);
         self.scars.clear();
+        self.bad.clear();
+        self.wear.clear();
     }
 
     /// Makes this a copy of another device's medium, without its log.
@@ -224,6 +230,12 @@ impl SimDevice {
         None
     }
 
+    fn wears_out(&mut self, worn: Worn, offset: u32, bytes: u32) -> Option<DeviceErrorKind> {
+        let strikes = self.bad.iter().any(|block| block.strikes(worn, offset, bytes));
+        self.fault_hit |= strikes;
+        strikes.then_some(DeviceErrorKind::Media)
+    }
+
     fn check_range(&mut self, address: u64, bytes: u64, unit: u32) -> Result<(), DeviceErrorKind> {
         if address.checked_add(bytes).is_none_or(|end| end > self.bytes.len() as u64) {
             self.broken("access out of bounds", address, bytes);
@@ -336,7 +348,8 @@ impl SimDevice {
         }
         self.counters.writes += 1;
         self.totals.writes += 1;
-        if let Some(error) = self.strike(FaultKind::Write, self.totals.writes - 1) {
+        let error = self.strike(FaultKind::Write, self.totals.writes - 1);
+        if let Some(error) = error.or_else(|| self.wears_out(Worn::Programs, offset, length)) {
             self.failing_write(offset, data);
             return Err(error);
         }
@@ -445,6 +458,10 @@ impl BlockDevice for SimDevice {
         if let Some(error) = self.strike(FaultKind::Write, self.totals.writes - 1) {
             return Err(error);
         }
+        if let Some(error) = self.wears_out(Worn::Erases, offset, bytes as u32) {
+            return Err(error);
+        }
+        self.wear.count(offset);
         self.note(OpKind::Erase);
         self.note_reuse(reuses);
         for piece in (offset..range.end as u32).step_by(unit as usize) {

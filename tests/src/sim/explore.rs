@@ -21,7 +21,7 @@ use super::fate::{Fate, befall};
 use super::history::History;
 use super::level::Level;
 use super::marks::{Mark, Tally};
-use super::oplog::{OpKind, Phase};
+use super::oplog::{Op, OpKind, Phase};
 use super::plan::{Pin, Plan};
 use super::probe::{Crash, Probe};
 use super::profile::{SETUP_BYTES, Setup};
@@ -57,6 +57,8 @@ pub struct Sim<E: Engine> {
     pub tally: Tally,
     /// Exploration stops quietly when so many images were checked.
     pub images_limit: u64,
+    /// Crash points of a tape's own sessions count only from the operation at this byte of the tape on.
+    pub explored_from: u32,
     /// With a timeline, what the pinned path did.
     pub timeline: Option<String>,
     engine: std::marker::PhantomData<E>,
@@ -81,6 +83,7 @@ impl<E: Engine> Sim<E> {
             bug,
             tally: Tally::default(),
             images_limit: u64::MAX,
+            explored_from: 0,
             timeline: None,
             engine: std::marker::PhantomData,
         }
@@ -257,11 +260,17 @@ impl<E: Engine> Sim<E> {
         } else {
             (u64::from(self.plan.session_images) * 256 / device_ops).max(4)
         };
+        let own = |op: &Op| matches!(op.kind, OpKind::User(place) if place >= self.explored_from);
+        let first = match here.recorder.log.ops.iter().position(own) {
+            Some(first) if level == 0 && self.explored_from > 0 => first,
+            None if level == 0 && self.explored_from > 0 => usize::MAX,
+            _ => 0,
+        };
         let mut result = Ok(());
         for op in 0..=here.recorder.log.ops.len() {
             let wanted = match &pin {
                 Some(pin) => pin.session == session && pin.op as usize == op,
-                None => self.below == Below::Explore && here.is_point(op),
+                None => self.below == Below::Explore && op >= first && here.is_point(op),
             };
             if wanted && self.tally.images < self.images_limit {
                 result = self.crash_at(&mut here, level, session, op, pin.as_ref(), cap, &mut rng);

@@ -1,5 +1,6 @@
 //! What is wrong with a simulated device: scars of earlier crashes, planned errors, and the counts they go by.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use emberkv_core::DeviceErrorKind;
@@ -51,6 +52,58 @@ pub struct Fault {
     pub sticky: bool,
     /// The error.
     pub error: DeviceErrorKind,
+}
+
+/// What a bad block does not do any more. Programs and erases that silently do nothing are for the flash backend to notice,
+/// which reads back what it wrote and answers with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worn {
+    /// Programs fail.
+    Programs,
+    /// Erases fail: the block keeps its bytes.
+    Erases,
+}
+
+/// A range that is worn out, for good.
+#[derive(Clone, Debug)]
+pub struct BadBlock {
+    /// Where.
+    pub range: Range<u32>,
+    /// What fails.
+    pub worn: Worn,
+}
+
+impl BadBlock {
+    /// Whether it keeps an operation of this kind from being done there.
+    #[must_use]
+    pub const fn strikes(&self, worn: Worn, offset: u32, bytes: u32) -> bool {
+        self.worn as u8 == worn as u8
+            && self.range.start < offset + bytes
+            && self.range.end > offset
+    }
+}
+
+/// How often each range was erased, by its first byte.
+#[derive(Clone, Debug, Default)]
+pub struct Wear(BTreeMap<u32, u32>);
+
+impl Wear {
+    pub(super) fn count(&mut self, offset: u32) {
+        *self.0.entry(offset).or_default() += 1;
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The fewest and the most erases of the ranges of `step` bytes from `first` to `end`.
+    #[must_use]
+    pub fn spread(&self, first: u32, end: u32, step: u32) -> (u32, u32) {
+        let counts =
+            || (first..end).step_by(step as usize).map(|at| self.0.get(&at).copied().unwrap_or(0));
+        (counts().min().unwrap_or(0), counts().max().unwrap_or(0))
+    }
 }
 
 /// How often the device was asked.

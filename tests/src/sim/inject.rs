@@ -6,7 +6,7 @@ use emberkv_core::DeviceErrorKind;
 use super::bench::Bench;
 use super::engine::Engine;
 use super::failure::Problem;
-use super::fault::{Fault, FaultKind};
+use super::fault::{BadBlock, Fault, FaultKind, Worn};
 use super::plan::to_hex;
 use super::rng::Rng;
 use super::session::{SessionEnd, Start, Weather};
@@ -22,6 +22,8 @@ pub struct Injected {
     pub struck: u64,
     /// Reopens afterwards.
     pub reopens: u64,
+    /// Of these, on devices that stay broken, sessions that ended early.
+    pub stopped: u64,
 }
 
 /// The fixed workloads: setup and operations. The first ones are written by hand, the rest come from seeds.
@@ -91,6 +93,65 @@ pub fn campaign<E: Engine>(
         }
     }
     Ok(counts)
+}
+
+/// Runs one workload with every block of `step` bytes worn out, in each way, from `first` on. The block stays bad: the store
+/// must open again, show what was acknowledged, and take puts as long as it has room beside the block.
+///
+/// # Errors
+/// The first violation; the text names workload and block.
+pub fn bad_blocks<E: Engine>(tape: &[u8], bug: Option<&'static str>) -> Result<Injected, Problem> {
+    let mut bench = Bench::<E>::new(bug);
+    bench.play(tape, None)?;
+    let (capacity, step) = (bench.device.bytes.len() as u32, bench.setup.segment_bytes);
+    let mut counts = Injected::default();
+    for start in (0..capacity).step_by(step as usize) {
+        for worn in [Worn::Programs, Worn::Erases] {
+            let bad = BadBlock { range: start..start + step, worn };
+            let outcome =
+                timeline::catch(|| worn_out::<E>(&mut bench, tape, bad.clone(), &mut counts));
+            let problem = match outcome {
+                Ok(Ok(())) => continue,
+                Ok(Err(problem)) => problem,
+                Err(panic) => Problem::new("panic", timeline::panic_text(panic.as_ref())),
+            };
+            let what = format!("{} (tape {} {bad:x?})", problem.what, to_hex(tape));
+            return Err(Problem::new(problem.class, what));
+        }
+    }
+    Ok(counts)
+}
+
+fn worn_out<E: Engine>(
+    bench: &mut Bench<E>,
+    tape: &[u8],
+    bad: BadBlock,
+    counts: &mut Injected,
+) -> Result<(), Problem> {
+    counts.runs += 1;
+    bench.play_worn(tape, None, Some(bad.clone()))?;
+    counts.struck += u64::from(bench.device.fault_hit);
+    if bench.history.upper == 0 && bench.device.bounds == (0, 0) {
+        return Ok(());
+    }
+    for turn in 0..3 {
+        if turn == 0 {
+            // Later sessions are not recorded: they end without a close.
+            bench.cut_power(&mut Rng::for_place(&[u64::from(bad.range.start), turn]));
+        } else {
+            bench.device.power_on();
+        }
+        counts.reopens += 1;
+        let then = [0x70, 0x01, 5, 0, 0xdf, 2, 30, 200, 0x70, 0x50];
+        match bench.session(&mut TapeReader::new(&then, 0), Start::Open, Weather::Faulty)? {
+            SessionEnd::TapeEnd => {}
+            SessionEnd::Stopped => counts.stopped += 1,
+            end @ SessionEnd::PowerCut(_) => {
+                return Err(Problem::new("harness", format!("unexpected end {end:?}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn one<E: Engine>(

@@ -11,6 +11,7 @@ mod deeds;
 pub mod device;
 pub mod ember;
 pub mod engine;
+pub mod exhaust;
 pub mod explore;
 pub mod failure;
 pub mod fate;

@@ -71,7 +71,8 @@ impl Desk<'_> {
     /// What an error of a read at a snapshot means.
     fn gone<T, K: Kv>(&mut self, store: &K, what: &str, error: &Error) -> Result<Seen<T>, Problem> {
         let may_expire = store.space().is_some_and(|space| space.may_expire);
-        if matches!(error, Error::SnapshotExpired) && may_expire {
+        // One whose place expired a second time is not told from one that was given back.
+        if matches!(error, Error::SnapshotExpired | Error::SnapshotGone) && may_expire {
             self.tally.mark(Mark::Expired);
             return Ok(Seen::Gone);
         }

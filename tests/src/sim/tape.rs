@@ -356,7 +356,19 @@ fn generate_op(rng: &mut Rng, mix: &Mix, keys: u8, out: &mut Vec<u8>) {
 /// More often taken than given back: where there are none, the others do nothing.
 fn generate_shot(rng: &mut Rng, out: &mut Vec<u8>) {
     match rng.below(8) {
-        0..4 => out.push(13 << 4 | TAKE_KEY << 1),
+        0 => {
+            // As many as there may be, and one more.
+            for key in 0..4 {
+                out.extend_from_slice(&[
+                    13 << 4 | TAKE_KEY << 1,
+                    key << 1,
+                    rng.next() as u8 & 15,
+                    0,
+                ]);
+            }
+            out.push(13 << 4 | TAKE_KEY << 1);
+        }
+        1..4 => out.push(13 << 4 | TAKE_KEY << 1),
         4..6 => out.extend_from_slice(&[
             13 << 4 | READ_KEY << 1 | u8::from(rng.one_in(2)),
             rng.next() as u8,

@@ -3,7 +3,9 @@
 use emberkv_core::format::bytes::round_up;
 use emberkv_core::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupKind};
 use emberkv_core::format::hint::HINT_BYTES;
-use emberkv_core::format::record::{EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordKind};
+use emberkv_core::format::record::{
+    EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordKind, SHORT_HEADER_BYTES,
+};
 use emberkv_core::types::SegmentId;
 use emberkv_core::{BlockDevice as _, Config, Hints, Store, required_bytes};
 use emberkv_memory::{MemoryDevice, Rules};
@@ -35,6 +37,7 @@ fn config(segment_bytes: u32, hints: Hints) -> Config {
 fn overheads_are_as_documented() {
     let expected = [
         ("record header", RECORD_HEADER_BYTES),
+        ("short record's header", SHORT_HEADER_BYTES),
         ("group header and trailer", GROUP_HEADER_BYTES + GROUP_TRAILER_BYTES),
         ("explicit sequence", EXPLICIT_SEQ_BYTES),
         ("hint", HINT_BYTES as u32),
@@ -65,6 +68,44 @@ fn keeping_a_record_costs_what_the_document_says() {
             store.put(&key(index), &VALUE).expect("there is room");
         }
         assert_eq!(store.stats().live_cost, 10 * (12 + 16 + 100 + extra), "{hints:?}");
+    }
+}
+
+#[test]
+fn a_small_put_or_delete_on_flash_is_one_write_of_six_bytes_more_than_key_and_value() {
+    assert!(says("everything but copies counts 6 bytes more"));
+    for unit in [1, 4, 16] {
+        let config = config(1 << 14, Hints::Omit);
+        let rules = Rules::Nor { write_unit: unit, erase_unit: 4096 };
+        let device = MemoryDevice::blank(vec![0xff; 1 << 20], rules).expect("the rules are valid");
+        let mut arena = vec![0; required_bytes(&config, &device.geometry())];
+        let mut store = Store::format(device, &mut arena, &config).expect("format works");
+        let sizes = [(1, 0), (2, 12), (16, 255), (7, 100)];
+        for (key, value) in sizes {
+            let before = store.device().counters();
+            store.put(&VALUE[..key], &[5; 255][..value]).expect("there is room");
+            store.sync().expect("the device works");
+            let after = store.device().counters();
+            let bytes = round_up((6 + key + value) as u32, unit);
+            assert_eq!(after.bytes_written - before.bytes_written, u64::from(bytes), "{unit}");
+            assert_eq!(after.writes - before.writes, 1, "{unit}");
+        }
+        let live: usize = sizes.iter().map(|(key, value)| 6 + key + value + 6 + 8).sum();
+        assert_eq!(store.stats().live_cost, live as u64);
+        let before = store.device().counters();
+        assert_eq!(store.delete(&VALUE[..2]), Ok(true));
+        store.sync().expect("the device works");
+        let after = store.device().counters();
+        assert_eq!(after.bytes_written - before.bytes_written, u64::from(round_up(8, unit)));
+        // One byte too many for a short record.
+        for (key, value) in [(17, 1), (3, 256)] {
+            let before = store.device().counters();
+            store.put(&[9; 17][..key], &[5; 256][..value]).expect("there is room");
+            store.sync().expect("the device works");
+            let after = store.device().counters();
+            let bytes = round_up((12 + 32 + key + value) as u32, unit);
+            assert_eq!(after.bytes_written - before.bytes_written, u64::from(bytes), "{unit}");
+        }
     }
 }
 

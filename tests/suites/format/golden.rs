@@ -183,7 +183,7 @@ fn golden_images_hold_what_they_are_for() {
         let footer = closed.footer(closed.headers()[0].segment).expect("a sealed segment");
         assert!(!footer.1.is_empty(), "{name}: with hints");
     }
-    for name in ["v1r2-block512-merged", "v1r2-nor4-merged"] {
+    for name in ["v1r2-block512-merged", "v1r2-nor4-merged", "v1r3-nor4-merged"] {
         let page_bytes = if name.contains("nor4") { 256 } else { 1024 };
         let merged = Merged::of(&image(name, page_bytes));
         assert!(merged.is_all_there(), "{name}: {merged:?}");
@@ -193,6 +193,7 @@ fn golden_images_hold_what_they_are_for() {
         ("v1-nor4-resumed", 256),
         ("v1r2-block512-resumed", 1024),
         ("v1r2-nor4-resumed", 256),
+        ("v1r3-nor4-resumed", 256),
     ] {
         let image = image(name, page_bytes);
         let groups: Vec<_> =

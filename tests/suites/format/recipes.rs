@@ -47,8 +47,8 @@ fn small(segment_bytes: u32, page_bytes: u32, frames: u32) -> Config {
     }
 }
 
-/// Images of the program before this one.
-fn earlier() -> [Recipe; 4] {
+/// Images of the programs before this one.
+fn earlier() -> [Recipe; 7] {
     let old = |name, rules, config, segments| Recipe {
         name,
         rules,
@@ -67,6 +67,9 @@ fn earlier() -> [Recipe; 4] {
             ..old("v1-nor4-closed", FLASH, nor, 8)
         },
         old("v1-nor4-resumed", FLASH, nor, 8),
+        old("v1r2-nor4-closed", FLASH, nor, 16),
+        old("v1r2-nor4-resumed", FLASH, nor, 16),
+        old("v1r2-nor4-merged", FLASH, nor, 12),
     ]
 }
 
@@ -87,9 +90,9 @@ fn present() -> [Recipe; 6] {
         now("v1r2-block512-closed", SECTORS, block, 6, closed),
         now("v1r2-block512-resumed", SECTORS, unhinted, 6, resumed),
         now("v1r2-block512-merged", SECTORS, block, 8, merged),
-        now("v1r2-nor4-closed", FLASH, nor, 16, closed),
-        now("v1r2-nor4-resumed", FLASH, nor, 16, resumed),
-        now("v1r2-nor4-merged", FLASH, nor, 12, merged),
+        now("v1r3-nor4-closed", FLASH, nor, 16, closed),
+        now("v1r3-nor4-resumed", FLASH, nor, 16, resumed),
+        now("v1r3-nor4-merged", FLASH, nor, 12, merged),
     ]
 }
 

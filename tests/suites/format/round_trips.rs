@@ -77,6 +77,7 @@ fn superblocks() -> impl Strategy<Value = Superblock> {
             data_offset: (2 + offset % ((1 << (32 - stride)) - 1)) << stride,
             align_shift: align.min(commit_unit.trailing_zeros() as u8),
             record_bytes_max,
+            incompat: u32::from(commit_unit <= 16) * (record & 1),
         }
     })
 }

@@ -25,6 +25,7 @@ pub(crate) fn block() -> Superblock {
         data_offset: 0x12_3000,
         align_shift: 3,
         record_bytes_max: 0x1fed,
+        incompat: 0,
     }
 }
 

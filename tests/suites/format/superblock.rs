@@ -2,7 +2,7 @@
 
 use emberkv_core::Error;
 use emberkv_core::format::superblock::{
-    MAGIC, STRIDE_MAX, STRIDE_MIN, SUPERBLOCK_BYTES, Superblock, VERSION,
+    INCOMPAT_SHORT_RECORDS, MAGIC, STRIDE_MAX, STRIDE_MIN, SUPERBLOCK_BYTES, Superblock, VERSION,
 };
 
 use super::document::{check_structure, checksum, quoted_bytes, rows, says};
@@ -36,6 +36,13 @@ fn the_superblock_is_as_documented() {
         check_structure(&table, &bytes, fields, &[]);
     }
     assert_eq!(SUPERBLOCK_BYTES, 128);
+    let short = Superblock { commit_unit: 16, incompat: INCOMPAT_SHORT_RECORDS, ..block };
+    let bytes = short.encode(&SUMS, 0);
+    assert_eq!((bytes[20..24].to_vec(), INCOMPAT_SHORT_RECORDS), (vec![1, 0, 0, 0], 1));
+    assert_eq!(Superblock::decode(&SUMS, &bytes), Ok(short));
+    assert!(refused(|b| b.incompat = INCOMPAT_SHORT_RECORDS), "its unit is too large");
+    let unknown = Superblock { incompat: 2, ..block }.encode(&SUMS, 0);
+    assert_eq!(Superblock::decode(&SUMS, &unknown), Err(Error::UnsupportedFeatures { bits: 2 }));
     assert!(says(&format!("Format version {VERSION}.")));
     assert!(says("stride` = max(erase unit, unit, 4096)") && STRIDE_MIN == 4096);
     assert!(says("doubling, up to 2^20") && STRIDE_MAX == 1 << 20);

@@ -4,6 +4,7 @@
 //! are the boards' buses, over `registers`. `supply` ends the power in the middle of a byte, for the harness.
 #![no_std]
 
+pub mod clock;
 pub mod conformance;
 pub mod host;
 pub mod lm3s;

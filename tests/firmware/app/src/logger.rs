@@ -91,29 +91,31 @@ impl<E> From<Error<E>> for Failure<E> {
 }
 
 /// Boots: opens the store or formats a blank medium, verifies all of it, and writes until the power fails.
-pub fn run<D: BlockDevice>(device: D, arena: &mut [u8], config: &Config, order: Order) -> !
+pub fn run<D: BlockDevice>(mut device: D, arena: &mut [u8], config: &Config, order: Order) -> !
 where
     D::Error: Debug,
 {
     let need = required_bytes(config, &device.geometry());
-    say!("memory arena={need} store={} stack={}", size_of::<Store<'_, D>>(), stack::free());
+    say!("memory arena={need} store={} stack={}", size_of::<Store<'_, &mut D>>(), stack::free());
     stack::paint();
-    let opened = open(device, arena, config);
+    // Lent, so that the driver's buffers are not part of what is moved; matched in place, for the same reason.
+    let mut opened = open(&mut device, arena, config);
     say!("stack open={}", stack::used());
     stack::paint();
-    let result = match opened {
-        Ok(store) => live(store, order),
-        Err(error) => Err(Failure::Store(error)),
-    };
-    let verdict = match result {
-        Ok(()) => Verdict::Passed,
-        Err(failure) => {
-            say!("FAILED {failure:?}");
-            Verdict::Failed
-        }
+    let verdict = match &mut opened {
+        Ok(store) => match live(store, order) {
+            Ok(()) => Verdict::Passed,
+            Err(failure) => failed(&failure),
+        },
+        Err(error) => failed(error),
     };
     say!("stack work={}", stack::used());
     host::exit(verdict)
+}
+
+fn failed(what: &impl Debug) -> Verdict {
+    say!("FAILED {what:?}");
+    Verdict::Failed
 }
 
 /// Opens the store, or formats a blank medium. A frame of its own: what it takes is given back before the work begins.
@@ -127,7 +129,7 @@ fn open<'m, D: BlockDevice>(
 }
 
 #[inline(never)]
-fn live<D: BlockDevice>(store: Store<'_, D>, order: Order) -> Result<(), Failure<D::Error>> {
+fn live<D: BlockDevice>(store: &mut Store<'_, D>, order: Order) -> Result<(), Failure<D::Error>> {
     let fresh = store.stats().entries == 0;
     say!("boot {}", if fresh { "fresh" } else { "opened" });
     let random = order.seed | 1;
@@ -136,13 +138,13 @@ fn live<D: BlockDevice>(store: Store<'_, D>, order: Order) -> Result<(), Failure
     logger.verify()?;
     logger.work()?;
     say!("idle merged={} scrubbed={}", logger.merged, logger.scrubbed);
-    logger.store.close()?;
+    logger.store.sync()?;
     say!("ack {}", order.until);
     Ok(())
 }
 
-struct Logger<'m, D: BlockDevice> {
-    store: Store<'m, D>,
+struct Logger<'s, 'm, D: BlockDevice> {
+    store: &'s mut Store<'m, D>,
     state: State,
     order: Order,
     random: u32,
@@ -156,7 +158,7 @@ struct Held {
     state: State,
 }
 
-impl<D: BlockDevice> Logger<'_, D> {
+impl<D: BlockDevice> Logger<'_, '_, D> {
     /// Reads every key, both ways, and finds out which state this is.
     #[inline(never)]
     fn verify(&mut self) -> Result<(), Failure<D::Error>> {

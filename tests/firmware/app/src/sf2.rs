@@ -10,6 +10,7 @@ use core::future::poll_fn;
 use core::task::Poll;
 
 use embedded_hal::spi::Operation;
+use emberkv_flash::spi_nor::{Addressing, ChipLayout, Erase, JedecId, Options};
 
 use crate::registers::Registers;
 use crate::supply::Supply;
@@ -262,5 +263,33 @@ impl embedded_hal_async::delay::DelayNs for Delay {
     async fn delay_ns(&mut self, _ns: u32) {
         // The emulated chip is never busy; a board would ask its timer here.
         turn().await;
+    }
+}
+
+/// What the store takes of the chip, from its start: 31 segments and the superblocks.
+const NOR_BYTES: u64 = 512 << 10;
+/// Bytes of a segment there.
+pub const NOR_SEGMENT_BYTES: u32 = 16 << 10;
+
+/// Spansion S25FL128P, 16 MiB, without a table of parameters. The emulated chip erases 4 KiB too, which that part does not.
+#[must_use]
+pub fn nor_options() -> Options {
+    Options {
+        partition: Some(0..NOR_BYTES),
+        expect: Some(JedecId { maker: 0x01, family: 0x20, capacity_code: 0x18 }),
+        layout: Some(ChipLayout {
+            capacity: 16 << 20,
+            page_bytes: 256,
+            erases: [
+                Some(Erase { bytes: 4 << 10, command: 0x20 }),
+                Some(Erase { bytes: 64 << 10, command: 0xD8 }),
+                None,
+                None,
+            ],
+            addressing: Addressing::ThreeBytes,
+        }),
+        // Sectors of a host, so that its tools read an image of the chip.
+        tear_unit: 512,
+        ..Options::default()
     }
 }

@@ -7,9 +7,9 @@ use emberkv_firmware::conformance;
 use emberkv_firmware::host::{self, CommandLine, Verdict};
 use emberkv_firmware::lm3s::CardBus;
 use emberkv_firmware::logger::{self, ARENA_BYTES, Order};
-use emberkv_firmware::say;
 use emberkv_firmware::sd::SdCard;
 use emberkv_firmware::supply::Supply;
+use emberkv_firmware::{measure, say};
 use emberkv_flash::SdmmcDevice;
 
 /// Blocks of the card that the store takes: 512 KiB in segments of 16 KiB.
@@ -34,6 +34,9 @@ fn main() -> ! {
     };
     if line.has("conformance") {
         conformance::run(device, ARENA)
+    }
+    if let (true, Some(core)) = (line.has("measure"), cortex_m::Peripherals::take()) {
+        measure::run(device, ARENA, &logger::config(SEGMENT_BYTES), core.SYST)
     }
     logger::run(device, ARENA, &logger::config(SEGMENT_BYTES), Order::read(&line))
 }
