@@ -116,7 +116,8 @@ const fn frames_min(segment_bytes: u32, page_bytes: u32) -> u32 {
 }
 
 impl Config {
-    /// A small store on NOR flash whose erase blocks have `segment_bytes`: one segment a block, pages of 256 bytes, the
+    /// A small store on NOR flash whose erase blocks have `segment_bytes`: one segment a block, pages of 256 bytes
+    /// (1 KiB for blocks of 64 KiB and more), the
     /// smallest pool that takes its records, no hints, two snapshots that keep sixteen versions, and checksums without
     /// tables. `seed` as in the field of that name.
     ///
@@ -124,12 +125,13 @@ impl Config {
     /// written for each byte in the worst case.
     #[must_use]
     pub const fn mcu(seed: [u8; 32], segment_bytes: u32, keys_max: u32) -> Self {
-        const PAGE_BYTES: u32 = 256;
+        // From 64 KiB on a footer has room for 64 hint groups, whether or not there are any.
+        let page_bytes = if segment_bytes < 64 << 10 { 256 } else { 1024 };
         Self {
             segment_bytes,
             seed,
-            page_bytes: PAGE_BYTES,
-            frames: frames_min(segment_bytes, PAGE_BYTES),
+            page_bytes,
+            frames: frames_min(segment_bytes, page_bytes),
             keys_max,
             key_bytes_max: 64,
             hints: Hints::Omit,
