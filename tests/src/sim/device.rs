@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use emberkv_core::{BlockDevice, Caps, DeviceErrorKind, Durability, Geometry};
 
-use super::fault::{BadBlock, Counters, Fault, FaultKind, Scars, Wear, Worn};
+use super::fault::{BadBlock, Counters, Fault, FaultKind, Saved, Scars, Wear, Worn};
 use super::oplog::{AtomKind, OpKind, OpLog, Phase};
 use super::profile::{Medium, Profile, Setup};
 use super::rng::{Rng, mix};
@@ -367,13 +367,6 @@ impl SimDevice {
         }
         Ok(())
     }
-}
-
-/// What an image check must put back besides bytes.
-#[derive(Debug, Default)]
-pub struct Saved {
-    rules: Rules,
-    scars: Scars,
 }
 
 impl BlockDevice for SimDevice {

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use emberkv_core::DeviceErrorKind;
 
+use super::rules::Rules;
+
 /// Damage that stays on a medium after a crash until the place is written or erased again.
 #[derive(Clone, Debug, Default)]
 pub struct Scars {
@@ -28,6 +30,13 @@ impl Scars {
         self.unstable.clear();
         self.weak.clear();
     }
+}
+
+/// What an image check must put back besides bytes.
+#[derive(Debug, Default)]
+pub struct Saved {
+    pub(super) rules: Rules,
+    pub(super) scars: Scars,
 }
 
 /// The operations that a fault can hit.

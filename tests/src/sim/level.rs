@@ -1,8 +1,9 @@
 //! One level of crashes: a recorded session, the medium on which its images are made, and which crash points are
 //! worth one.
 
-use super::device::{Saved, SimDevice};
+use super::device::SimDevice;
 use super::fate::{Fate, befall};
+use super::fault::Saved;
 use super::images::Menu;
 use super::oplog::{Atom, AtomKind, OpKind, Phase};
 use super::plan::Plan;

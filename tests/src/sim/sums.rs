@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn every_length_gives_the_value_of_the_tables() {
-        let bytes: Vec<u8> = (0..2000_u32).map(|n| (n * 193 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..2000_u32).map(|n| ((n * 193) >> 3) as u8).collect();
         for length in 0..bytes.len() {
             let (piece, tables) = (&bytes[..length], Checksums::PORTABLE);
             assert_eq!((CHECKSUMS.crc32c)(7, piece), (tables.crc32c)(7, piece));

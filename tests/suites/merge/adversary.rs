@@ -144,7 +144,7 @@ fn tight_case(seed: u64) -> Case {
 }
 
 fn any_case(seed: u64) -> Case {
-    if seed % 5 == 0 { tight_case(seed) } else { random_case(seed) }
+    if seed.is_multiple_of(5) { tight_case(seed) } else { random_case(seed) }
 }
 
 /// Runs a case; says what went wrong. `None` where segments are too small to be merged.
