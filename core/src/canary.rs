@@ -47,7 +47,7 @@ pub enum Canary {
     HeaderUnproven,
     /// A merged segment is given back before its announcement is durable.
     FreeBeforeDurable,
-    /// A cycle starts one free segment too late.
+    /// A cycle starts two free segments too late.
     FreeTargetTooSmall,
     /// A tombstone is dropped when its segment is merged.
     DropTombstone,

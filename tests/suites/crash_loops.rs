@@ -1,5 +1,7 @@
 //! Crashes in a row on a store that is as full as it may be: opening must never use room up for good.
 
+#![expect(clippy::print_stdout, reason = "figures are part of a result")]
+
 use emberkv_core::{BlockDevice as _, Config, DeviceErrorKind, Error, Store, required_bytes};
 use emberkv_tests::sim::device::SimDevice;
 use emberkv_tests::sim::ember::config;

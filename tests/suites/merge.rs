@@ -9,6 +9,8 @@ mod adversary;
 mod fresh_keys;
 #[path = "merge/overwrites.rs"]
 mod overwrites;
+#[path = "merge/reopened.rs"]
+mod reopened;
 #[path = "merge/space.rs"]
 mod space;
 #[path = "merge/write_amplification.rs"]

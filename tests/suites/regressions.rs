@@ -4,6 +4,8 @@
 mod chunks;
 #[path = "regressions/device.rs"]
 mod device;
+#[path = "regressions/room.rs"]
+mod room;
 
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};

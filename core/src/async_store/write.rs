@@ -90,7 +90,8 @@ impl<D: AsyncBlockDevice> AsyncStore<'_, D> {
     /// that in doubt.
     ///
     /// # Errors
-    /// As for [`put`](Self::put).
+    /// As for [`put`](Self::put); but `Full` only where a snapshot keeps what is deleted, so that the delete gives no room
+    /// back.
     pub async fn delete(&mut self, key: &[u8]) -> Result<bool, Error<D::Error>> {
         let was_there = drive!(self, self.engine.poll_delete(key));
         self.drain().await;

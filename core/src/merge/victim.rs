@@ -74,7 +74,7 @@ impl Engine<'_> {
     /// Free segments at which a cycle starts.
     pub(crate) fn free_target(&self) -> u32 {
         let all = 2 + u32::from(self.sweeps());
-        if self.cage.holds(Canary::FreeTargetTooSmall) { all - 1 } else { all }
+        if self.cage.holds(Canary::FreeTargetTooSmall) { all - 2 } else { all }
     }
 
     /// Most live bytes of a store with `count` segments.

@@ -10,12 +10,14 @@ use heapless::Vec;
 use super::Phase;
 use super::chunks::is_placeholder;
 use super::hints::HintLoad;
+use super::probe::{Probe, Probed};
 use super::salvage::{Lost, Pieces};
 use super::scan::{Scan, ScanEvent};
 use super::search::{Search, SearchEnd};
 use super::survey::{Detour, Survey};
 use super::tail::Tail;
 use crate::canary::Canary;
+use crate::config::Access;
 use crate::engine::{Engine, ready};
 use crate::error::{Damage, Error};
 use crate::format::footer::{Footer, HintGroup, decode_footer};
@@ -39,6 +41,8 @@ pub(super) enum Mode {
     Start,
     Hints(HintLoad),
     Scan(Scan),
+    /// The newest segment on flash, before it is scanned.
+    Probe(Probe),
     /// Behind a place without a whole group.
     Search(Scan, Search),
     /// The same place, where damage is passed over.
@@ -54,6 +58,8 @@ pub(super) enum Mode {
 pub(super) struct LoadState {
     pub(super) mode: Mode,
     pub(super) batch: Vec<(Fingerprint, Entry), BATCH>,
+    /// What is believed of the newest segment's end, on flash.
+    probed: Option<Probed>,
     /// Header of the newest segment.
     newest: Option<SegmentHeader>,
     /// Damage was passed over in this segment: its digest cannot be known.
@@ -211,6 +217,7 @@ impl Engine<'_> {
                         return Ok(Poll::Ready(()));
                     }
                 }
+                Mode::Probe(_) => ready!(self.poll_probe(segment)?),
                 Mode::Search(..) => ready!(self.poll_search(segment, end)?),
                 Mode::Survey(..) => ready!(self.poll_survey(end)?),
                 Mode::Pieces(..) => ready!(self.poll_pieces(end)?),
@@ -247,7 +254,12 @@ impl Engine<'_> {
         };
         let start = Offset(self.port.layout.data_start);
         let incarnation = (segment, header.open_seq, header.boot);
-        self.recovery.load.mode = Mode::Scan(Scan::of_segment(incarnation, start, Verify::Group));
+        let scan = Scan::of_segment(incarnation, start, Verify::Group);
+        if self.wants_probe() {
+            self.recovery.load.mode = Mode::Probe(Probe::new(scan));
+            return Ok(Poll::Ready(()));
+        }
+        self.recovery.load.mode = Mode::Scan(scan);
         self.recovery.load.next_seq = Some(Seq(header.open_seq.0.saturating_add(1)));
         if self.recovery.phase == Phase::Load && self.at_newest() {
             self.recovery.load.newest = Some(header);
@@ -256,9 +268,34 @@ impl Engine<'_> {
         Ok(Poll::Ready(()))
     }
 
+    fn poll_probe(&mut self, segment: SegmentId) -> Result<Poll<()>, Error> {
+        let context = self.scan_context();
+        if let Mode::Probe(probe) = &mut self.recovery.load.mode {
+            let probed = ready!(probe.step(&mut self.port, &context)?);
+            self.recovery.load.probed = Some(probed);
+        }
+        self.start_scan(segment)
+    }
+
+    /// Whether the end of the segment that comes next may be in a state that no read tells.
+    fn wants_probe(&self) -> bool {
+        let is_first = self.recovery.phase == Phase::Load && self.at_newest();
+        is_first
+            && self.recovery.load.probed.is_none()
+            && self.port.caps.needs_erase
+            && self.access == Access::ReadWrite
+    }
+
+    /// Where groups of the segment that is loaded cease to count, whatever they read as.
+    fn limit(&self) -> Offset {
+        let probed = self.recovery.load.probed.filter(|_| self.at_newest());
+        probed.map_or(Offset(u32::MAX), |probed| probed.limit)
+    }
+
     /// Takes the scan on; ready with true at the segment's recorded end.
     fn poll_scan(&mut self, end: Option<Cut>) -> Result<Poll<bool>, Error> {
         let context = self.scan_context();
+        let limit = self.limit();
         loop {
             let Mode::Scan(scan) = &mut self.recovery.load.mode else {
                 return Ok(Poll::Ready(false));
@@ -277,7 +314,11 @@ impl Engine<'_> {
                 }
                 return Ok(Poll::Ready(true));
             }
-            let event = ready!(scan.step(&mut self.port, &context)?);
+            let event = if scan.position >= limit {
+                ScanEvent::Bad
+            } else {
+                ready!(scan.step(&mut self.port, &context)?)
+            };
             let segment = scan.segment;
             match event {
                 ScanEvent::Group(group, resume) => {
@@ -311,7 +352,11 @@ impl Engine<'_> {
                     let Mode::Scan(scan) = core::mem::take(&mut self.recovery.load.mode) else {
                         continue;
                     };
-                    let search = Search::new(&scan, context.bounds.commit_unit);
+                    let mut search = Search::new(&scan, context.bounds.commit_unit);
+                    if let Some(probed) = self.recovery.load.probed.filter(|_| self.at_newest()) {
+                        search.limit = probed.unstable;
+                        search.blank_from = search.blank_from.max(probed.blank_from);
+                    }
                     self.recovery.load.mode = Mode::Search(scan, search);
                     return Ok(Poll::Ready(false));
                 }

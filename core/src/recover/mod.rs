@@ -2,7 +2,8 @@
 //!
 //! 1. `headers`: read every segment's header; settle which one is the newest that is proven (its predecessor's mark or a
 //!    group of its own says that the flush behind its header succeeded); find headers that are lost but must be there.
-//! 2. `load`: from the newest segment to the oldest, take a segment's hints where its footer may be believed, else scan its groups
+//! 2. On flash `probe` reads the end of the newest one many times: what does not read the same each time does not count.
+//!    `load`: from the newest segment to the oldest, take a segment's hints where its footer may be believed, else scan its groups
 //!    (`scan`) up to its recorded end; the newest one up to where it is torn (`search` decides torn or corrupt).
 //! 3. `chunks`: where there are chunked values, `load` once more, for the chunks that visible heads ask for.
 //! 4. `tail`: the head, where the newest segment ends. `finish`: resume it.
@@ -15,6 +16,7 @@ mod finish;
 mod headers;
 mod hints;
 mod load;
+mod probe;
 mod salvage;
 mod scan;
 mod search;
@@ -56,6 +58,7 @@ pub(crate) struct Recovery {
     /// Where the search for chunked values has got to.
     heads: Cursor,
     tail: Option<tail::Tail>,
+    blanks: tail::Blanks,
     /// The log was closed: there is nothing to resume.
     closed: bool,
     /// Largest sequence that any valid bytes show, kept or cut off.
@@ -89,6 +92,7 @@ impl Default for Recovery {
             load: load::LoadState::default(),
             heads: Cursor::default(),
             tail: None,
+            blanks: tail::Blanks::default(),
             closed: false,
             seq_max: Seq(0),
             accepted: Seq(0),

@@ -55,6 +55,8 @@ pub(crate) struct Search {
     /// First offset behind all that groups with a whole header announced. The end of a torn one may still read as erased:
     /// what is written there could make it whole.
     pub(crate) reach: Offset,
+    /// Groups from here on do not count: see `probe`.
+    pub(crate) limit: Offset,
 }
 
 impl Search {
@@ -72,6 +74,7 @@ impl Search {
             boot_max: Boot(0),
             blank_from: at,
             reach: Offset(0),
+            limit: Offset(u32::MAX),
         }
     }
 
@@ -102,7 +105,11 @@ impl Search {
                 .erased
                 .is_some_and(|erased| bytes[..unit as usize].iter().any(|&byte| byte != erased))
             {
-                self.blank_from = self.at + unit;
+                self.blank_from = self.blank_from.max(self.at + unit);
+            }
+            if self.at >= self.limit.0 {
+                self.at += unit;
+                continue;
             }
             if record::is_short(bytes[0]) {
                 let short = ready!(self.poll_short(scan, port, context)?);

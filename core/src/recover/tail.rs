@@ -54,6 +54,26 @@ impl Tail {
     }
 }
 
+/// Times that a slot must read as blank before it is written: cells that a torn write charged by half may look so.
+const BLANK_ROUNDS: u8 = 64;
+
+/// A slot at a segment's end that may be written, if nobody did before.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Footer,
+    Mark,
+    /// The newest segment's mark, in the segment before.
+    OwnMark,
+}
+
+/// What is known of the slots.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Blanks {
+    known: [Option<bool>; 3],
+    /// Times that the slot that is looked at was blank.
+    rounds: u8,
+}
+
 /// Where the log goes on.
 struct Place {
     header: SegmentHeader,
@@ -121,8 +141,10 @@ impl Engine<'_> {
     /// Which slots of a segment may be written: an interrupted session may have written them already.
     fn poll_slots(&mut self, segment: SegmentId) -> Result<Poll<SlotsFree>, Error> {
         let layout = self.port.layout;
-        let footer = ready!(self.poll_blank(segment, layout.data_end..layout.mark_start)?);
-        let mark = ready!(self.poll_blank(segment, layout.mark_start..layout.segment_bytes)?);
+        let (footer, mark) =
+            (layout.data_end..layout.mark_start, layout.mark_start..layout.segment_bytes);
+        let footer = ready!(self.poll_blank(Slot::Footer, segment, footer)?);
+        let mark = ready!(self.poll_blank(Slot::Mark, segment, mark)?);
         Ok(Poll::Ready(SlotsFree { footer, mark }))
     }
 
@@ -132,14 +154,46 @@ impl Engine<'_> {
         let before = cut.filter(|cut| self.segments.open_seq(cut.segment) == Some(cut.open_seq));
         let Some(cut) = before else { return Ok(Poll::Ready(false)) };
         let layout = self.port.layout;
-        self.poll_blank(cut.segment, layout.mark_start..layout.segment_bytes)
+        self.poll_blank(Slot::OwnMark, cut.segment, layout.mark_start..layout.segment_bytes)
     }
 
-    /// Whether bytes may be written: they read as erased, or nothing needs to be erased.
-    fn poll_blank(&mut self, segment: SegmentId, range: Range<u32>) -> Result<Poll<bool>, Error> {
+    /// Whether a slot may be written: it reads as erased, every time, or nothing needs to be erased.
+    fn poll_blank(
+        &mut self,
+        slot: Slot,
+        segment: SegmentId,
+        range: Range<u32>,
+    ) -> Result<Poll<bool>, Error> {
         let (true, Some(erased)) = (self.port.caps.needs_erase, self.port.caps.erased) else {
             return Ok(Poll::Ready(!self.port.caps.needs_erase));
         };
+        // Each turn settles the slot, or is one round more.
+        loop {
+            if let Some(known) = self.recovery.blanks.known[slot as usize] {
+                return Ok(Poll::Ready(known));
+            }
+            let is_blank = ready!(self.poll_reads_as(erased, segment, &range)?);
+            let blanks = &mut self.recovery.blanks;
+            blanks.rounds += 1;
+            if !is_blank || blanks.rounds == BLANK_ROUNDS {
+                blanks.known[slot as usize] = Some(is_blank);
+                blanks.rounds = 0;
+                continue;
+            }
+            let page_bytes = self.port.layout.page_bytes();
+            for at in range.clone().step_by(page_bytes as usize).chain([range.end - 1]) {
+                self.port.pool.forget_clean(self.port.layout.page_at(segment, Offset(at)));
+            }
+        }
+    }
+
+    /// Whether all bytes of a range are this one.
+    fn poll_reads_as(
+        &mut self,
+        byte: u8,
+        segment: SegmentId,
+        range: &Range<u32>,
+    ) -> Result<Poll<bool>, Error> {
         let layout = self.port.layout;
         let mut at = range.start;
         while at < range.end {
@@ -147,7 +201,7 @@ impl Engine<'_> {
             let frame = ready!(self.port.resident(page, 2)?);
             let bytes = &self.port.pool.frame(frame)[layout.in_page(Offset(at)) as usize..];
             let bytes = &bytes[..bytes.len().min((range.end - at) as usize)];
-            if bytes.iter().any(|&byte| byte != erased) {
+            if bytes.iter().any(|&found| found != byte) {
                 return Ok(Poll::Ready(false));
             }
             at += bytes.len() as u32;
@@ -172,7 +226,12 @@ impl Engine<'_> {
             }
         }
         if self.port.caps.needs_erase && !self.cage.holds(Canary::ReissueOnNor) {
-            position = layout.padded(position.max(tail.blank_from).max(tail.reach.0));
+            let behind = layout.padded(position.max(tail.blank_from).max(tail.reach.0));
+            // Half-charged cells may read as a whole group one day, behind which the resume group would stand: in another
+            // segment, whose header records where this one ends, nobody looks at them again. One free segment is left
+            // for merging; without it the log goes on here.
+            let is_torn = behind > position && self.segments.free() > 1;
+            position = if is_torn { layout.data_end } else { behind };
         }
         let slots = SlotsFree { footer: false, mark: false };
         Place { header: tail.header, safe, position, slots }

@@ -227,3 +227,53 @@ fn help_and_version_are_plain_text_and_a_mistyped_verb_gets_a_suggestion() {
     emberkv(["create", "a.ember", "--capacity", "4 furlongs"]).error("unknown unit 'furlongs'");
     assert!(emberkv([""; 0]).err.contains("Commands:"));
 }
+
+#[test]
+fn a_backup_holds_everything_and_replaces_nothing() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    let copy = place.path("copy.ember");
+    let long = "v".repeat(300_000);
+    on(&store, "put", &["short", "value"]).done();
+    on_input(&store, "put", &["long", "-"], long.as_bytes()).done();
+    on(&store, "put", &["gone", "value"]).done();
+    on(&store, "delete", &["gone"]).done();
+    let before = fs::read(&store).expect("readable");
+    let to = format!("--to={}", copy.display());
+    on(&store, "backup", &[&to]).done();
+    assert!(fs::read(&store).expect("readable") == before, "the store is only read");
+    assert_eq!(on(&copy, "get", &["short"]).done(), b"value");
+    assert_eq!(on(&copy, "get", &["long"]).done(), long.as_bytes());
+    on(&copy, "get", &["gone"]).negative();
+    on(&copy, "scrub", &[]).done();
+    on(&store, "backup", &[&to]).error("exists");
+}
+
+#[test]
+fn a_map_has_a_sign_for_each_segment() {
+    let place = Place::new();
+    let store = place.store("a.ember");
+    on(&store, "put", &["key", "value"]).done();
+    let json = String::from_utf8(on(&store, "map", &["--json"]).done()).expect("text");
+    let stat = String::from_utf8(on(&store, "stat", &["--json"]).done()).expect("text");
+    let segments = stat.split("\"segments\":").nth(1).expect("a count");
+    let segments: usize = segments.split(',').next().expect("a count").parse().expect("a count");
+    assert_eq!(json.matches("null").count() + json.matches("open_seq").count(), segments);
+    assert_eq!(json.matches("\"head\":true").count(), 1);
+    let picture = String::from_utf8(on(&store, "map", &[]).done()).expect("text");
+    let cells: String = picture
+        .lines()
+        .skip(1)
+        .filter(|line| !line.contains("alive"))
+        .map(|line| &line[8..])
+        .collect();
+    assert_eq!(cells.chars().count(), segments);
+    assert_eq!(cells.matches('>').count(), 1);
+}
+
+#[test]
+fn completions_know_the_verbs() {
+    let run = emberkv(["completions", "bash"]);
+    let script = String::from_utf8(run.done()).expect("text");
+    assert!(script.contains("salvage") && script.contains("backup"), "the verbs are in it");
+}

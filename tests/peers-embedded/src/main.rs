@@ -18,13 +18,16 @@
 //! Names for `--only`: the stores, and `updates`, `wear`, `power`. Exit status 1: a store failed
 //! where no power did, or EmberKV lost something.
 //!
-//! Reading order: `nor`, `power` (the medium), `stores/mod` (what a store must offer), `workloads/*`.
+//! Reading order: `nor`, `power` (the medium), `store` (what a store must offer), `stores/*`, `sweep`,
+//! `workloads/*`. The flash suite of the main workspace runs the same sweep over EmberKV alone.
 
 mod nor;
 mod power;
 mod report;
 mod rng;
+mod store;
 mod stores;
+mod sweep;
 mod workloads;
 
 use std::path::PathBuf;
@@ -33,11 +36,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::report::Table;
+use crate::store::{Family, Outcome};
 use crate::stores::ekv::Ekv;
 use crate::stores::ember::Ember;
 use crate::stores::littlefs::Littlefs;
 use crate::stores::sequential::{Cached, Uncached};
-use crate::stores::{Family, Outcome};
+use crate::sweep::Scale;
 use crate::workloads::{power as cuts, updates, wear};
 
 /// Measures embedded key-value stores side by side.
@@ -116,11 +120,8 @@ fn run(options: &Options) -> Outcome<u64> {
         show(wear::run(&chosen(options), count)?);
     }
     if wants("power") {
-        let scale = if options.quick {
-            cuts::Scale { seeds: 2, every: 7 }
-        } else {
-            cuts::Scale { seeds: 12, every: 1 }
-        };
+        let scale =
+            if options.quick { Scale { seeds: 2, every: 7 } } else { Scale { seeds: 6, every: 1 } };
         let (table, ours) = cuts::run::<4096, 16>(&chosen(options), scale)?;
         show(table);
         failed += ours;

@@ -251,6 +251,7 @@ impl Kv for EmberStore<'_> {
             versions: stats.versions,
             versions_max: self.1.versions_max,
             may_expire: self.1.may_expire,
+            short: if self.0.device().geometry().commit_unit() <= 16 { 6 } else { 0 },
             extra: (stats.live_cost - stats.live_bytes).checked_div(records).unwrap_or(0) as u32,
         })
     }

@@ -142,7 +142,8 @@ pub(super) fn settled<K: Kv>(store: &mut K) -> Result<(), Problem> {
     let of_any = AROUND_MAX + u64::from(space.record_bytes_max);
     let least = if chunked == 0 { others * (RECORD_BYTES + 1 + extra) } else { 0 };
     let most = others * of_any + empty * HEAD_BYTES;
-    let (low, high) = (low + least, low + most + u64::from(space.versions) * of_any);
+    let versions = u64::from(space.versions) * of_any;
+    let (low, high) = (low + least, low + most + versions + space.entries * u64::from(space.short));
     let fits = (low..=high).contains(&space.live_cost) && space.entries >= plain + chunked;
     if !fits || ![0, COPY_BYTES, COPY_BYTES + HINT_BYTES].contains(&extra) {
         let what = format!("live records cost {low}..={high}, the store counts {space:?}");
@@ -167,7 +168,11 @@ pub(super) fn justify_versions_full(changes: usize, after: Option<Space>) -> Res
 pub(super) fn costs_the_same(closed: &Space, opened: &Space) -> Result<(), Problem> {
     let more = opened.entries.abs_diff(closed.entries);
     let of_tombstone = |key: u64| more * (RECORD_BYTES + key + u64::from(opened.extra));
-    let (least, most) = (of_tombstone(1), of_tombstone(KEY_BYTES_MAX));
+    // What opening copied costs no more as what a short record would.
+    let short = u64::from(opened.short);
+    let copied = opened.entries.max(closed.entries) * short;
+    let least = of_tombstone(1).saturating_sub(copied);
+    let most = of_tombstone(KEY_BYTES_MAX) + more * short + copied;
     if (least..=most).contains(&opened.live_cost.abs_diff(closed.live_cost)) {
         return Ok(());
     }

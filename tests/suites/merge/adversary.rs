@@ -120,6 +120,33 @@ fn random_case(seed: u64) -> Case {
     Case { shape, sizes, aim, style, percent, seed }
 }
 
+/// Records of which a segment holds a few, with nearly one more's room left over at its end: what a cycle may waste it does
+/// waste, so that the copies of the sweep find no slack.
+fn tight_case(seed: u64) -> Case {
+    let mut rng = Rng::for_place(&[0x7469_6768, seed]);
+    let mut case = random_case(seed);
+    let (rules, segment_bytes): (_, u32) = match rng.below(2) {
+        0 => (Rules::block(512), 16 << 10 << rng.below(2)),
+        _ => (Rules::Nor { write_unit: 4, erase_unit: 4096 }, 8 << 10 << rng.below(2)),
+    };
+    case.shape.rules = rules;
+    case.shape.segments = 12 + rng.below(60) as u32;
+    let config = &mut case.shape.config;
+    (config.segment_bytes, config.page_bytes) = (segment_bytes, 1024);
+    config.live_percent = 60 + rng.below(31) as u8;
+    let share = segment_bytes / (8 + rng.below(4) as u32);
+    let bytes = share / 100 * (88 + rng.below(13) as u32);
+    case.sizes = Sizes::Of(bytes.min(segment_bytes / 8 - 64));
+    case.style = [Style::Puts, Style::Synced, Style::Batches][rng.index(3)];
+    case.aim = [Aim::Level, Aim::Level, Aim::Uniform, Aim::InTurn, Aim::Bursts][rng.index(5)];
+    case.percent = 100;
+    case
+}
+
+fn any_case(seed: u64) -> Case {
+    if seed % 5 == 0 { tight_case(seed) } else { random_case(seed) }
+}
+
 /// Runs a case; says what went wrong. `None` where segments are too small to be merged.
 fn run(case: &Case) -> Option<Result<Worst, String>> {
     let device = case.shape.device();
@@ -222,8 +249,8 @@ fn free_segments_never_run_out_and_no_call_exceeds_its_bound() {
     // A failure names its seed: with this variable it runs alone.
     let alone = std::env::var("EMBER_MERGE_CASE").ok().and_then(|text| text.parse().ok());
     let (worst, failures) = match alone {
-        Some(seed) => campaign(1, |_| random_case(seed)),
-        None => campaign(CASES, random_case),
+        Some(seed) => campaign(1, |_| any_case(seed)),
+        None => campaign(CASES + CASES / 4, any_case),
     };
     println!("{worst:?}");
     for (seed, text) in &failures {
@@ -235,15 +262,16 @@ fn free_segments_never_run_out_and_no_call_exceeds_its_bound() {
 
 /// Configurations with a free target that is too small.
 #[cfg(feature = "canaries")]
-const CASES_TOO_SMALL: u64 = 200;
+const CASES_TOO_SMALL: u64 = 60;
 
-/// The proof is tight: with a free target that is one smaller the same adversary wins.
+/// The adversary can see: with a free target that is two smaller it wins. (With one that is one smaller it does not: the
+/// proof is not tight, see DESIGN.md.)
 #[cfg(feature = "canaries")]
 #[test]
 fn a_free_target_that_is_too_small_does_run_out() {
     use emberkv_core::canary::Canary;
     let seeded = |seed| {
-        let mut case = random_case(seed);
+        let mut case = any_case(seed);
         case.shape.config.canary = Some(Canary::FreeTargetTooSmall);
         case
     };
@@ -252,6 +280,6 @@ fn a_free_target_that_is_too_small_does_run_out() {
         text.contains("without a free segment") || text.contains("the store is full")
     };
     let count = failures.iter().filter(ran_out).count();
-    println!("{count} of {CASES_TOO_SMALL} ran out");
+    println!("{count} of {CASES_TOO_SMALL} ran out: {:?}", failures.first());
     assert!(count > 0, "the adversary saw nothing of a free target that is too small");
 }

@@ -21,6 +21,7 @@ Examples:
   emberkv check data.ember
   emberkv merge data.ember --shrink
   emberkv salvage data.ember --to saved.ember
+  emberkv backup data.ember --to copy.ember
   emberkv create /dev/sdx1
 
 Exit codes:
@@ -70,11 +71,18 @@ pub(crate) enum Verb {
     /// Show sizes and counts
     Stat(Report),
     /// Verify every checksum and list what is damaged; changes nothing
+    #[command(visible_alias = "scrub")]
     Check(Report),
     /// Reclaim now what writes reclaim bit by bit: space of overwritten and deleted entries
     Merge(Merge),
     /// Copy everything that can still be read into a new store; changes nothing in the old one
     Salvage(Salvage),
+    /// Copy everything into a new store, which appears when it is whole
+    Backup(Backup),
+    /// Draw the segments, each by how much of it is alive
+    Map(Report),
+    /// Print a script that makes a shell complete these words
+    Completions(Completions),
 }
 
 /// `create PATH`
@@ -244,7 +252,27 @@ pub(crate) struct Salvage {
     pub(crate) json: bool,
 }
 
-/// `stat PATH` and `check PATH`
+/// `backup PATH --to NEWPATH`
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The store
+    pub(crate) path: PathBuf,
+    /// The copy's file, which must not exist
+    #[arg(long, value_name = "NEWPATH")]
+    pub(crate) to: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `completions SHELL`
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `stat PATH`, `check PATH` and `map PATH`
 #[derive(Debug, Args)]
 pub(crate) struct Report {
     /// The store

@@ -69,6 +69,11 @@ impl Host {
         Self { limits: HostLimits { cache_bytes, ..HostLimits::of_this_machine() } }
     }
 
+    /// Memory for the buffer pool.
+    pub(crate) fn cache_bytes(&self) -> u64 {
+        self.limits.cache_bytes
+    }
+
     /// Opens the store at `path` and runs `work` on it.
     pub(crate) fn with_store<T>(
         &self,

@@ -4,7 +4,9 @@
 //! on standard error and an exit code: 0 done, 1 not there or damaged, 2 an error.
 
 mod args;
+mod backup;
 mod check;
+mod completions;
 mod create;
 mod device;
 mod dump;
@@ -17,6 +19,7 @@ mod list;
 mod load;
 mod load_text;
 mod load_tree;
+mod map;
 mod merge;
 mod output;
 mod progress;
@@ -87,6 +90,9 @@ fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         Verb::Check(report) => check::check(&host, report),
         Verb::Merge(merge) => merge::merge(&host, merge),
         Verb::Salvage(salvage) => salvage::salvage(&host, salvage),
+        Verb::Backup(backup) => backup::backup(&host, backup),
+        Verb::Map(report) => map::map(&host, report),
+        Verb::Completions(shell) => completions::completions(shell),
     }
 }
 

@@ -6,8 +6,9 @@ use ekv::flash::{Flash as EkvFlash, PageID};
 use ekv::{Config, CursorError, Database, ReadError};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 
-use super::{Family, Outcome, Start, Store, VALUE_BYTES_MAX, Work, now, said};
+use super::{now, said};
 use crate::nor::{Fault, Flash};
+use crate::store::{Family, Outcome, Start, Store, VALUE_BYTES_MAX, Work};
 
 struct Chip<const BLOCK: usize, const COUNT: usize>(Flash<BLOCK, COUNT>);
 

@@ -7,8 +7,8 @@ use emberkv_core::{
 };
 use emberkv_flash::{FlashError, NorFlashDevice, NorOptions, Verify};
 
-use super::{Family, Outcome, Start, Store, VALUE_BYTES_MAX, Work};
 use crate::nor::{Fault, Flash, WORD};
+use crate::store::{Family, Outcome, Start, Store, VALUE_BYTES_MAX, Work};
 
 /// The chip as `embedded-storage` sees it. The type is a driver's: it is `NorFlash`, not more.
 pub(crate) struct Chip<const BLOCK: usize, const COUNT: usize>(Flash<BLOCK, COUNT>);

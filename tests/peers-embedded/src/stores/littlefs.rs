@@ -3,14 +3,15 @@
 //! Cache and lookahead as its documentation suggests for blocks of 4 KiB; programs of 16 bytes.
 //! What it leaves of a file that was just created may be empty: creating and writing are two steps.
 
-use littlefs2::consts::{U256, U4};
+use littlefs2::consts::{U4, U256};
 use littlefs2::driver::Storage;
 use littlefs2::fs::{Allocation, Filesystem};
 use littlefs2::io::Error;
 use littlefs2::path::PathBuf;
 
-use super::{Family, Outcome, Start, Store, VALUE_BYTES_MAX, Work, said};
+use super::said;
 use crate::nor::{Fault, Flash};
+use crate::store::{Family, Outcome, Start, Store, VALUE_BYTES_MAX, Work};
 
 struct Chip<const BLOCK: usize, const COUNT: usize>(Flash<BLOCK, COUNT>);
 

@@ -12,8 +12,9 @@ use sequential_storage::cache::page_states::ArrayPageStates;
 use sequential_storage::cache::{Cache, CacheImpl};
 use sequential_storage::map::{MapConfig, MapStorage};
 
-use super::{Family, Outcome, Start, Store, VALUE_BYTES_MAX, Work, now, said};
+use super::{now, said};
 use crate::nor::{Fault, Flash, WORD};
+use crate::store::{Family, Outcome, Start, Store, VALUE_BYTES_MAX, Work};
 
 impl NorFlashError for Fault {
     fn kind(&self) -> NorFlashErrorKind {

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::{BLOCK, BLOCKS, Families, VALUE_BYTES, ms, value};
+use super::{BLOCK, BLOCKS, Families, ms};
 use crate::nor::{Counts, Flash};
 use crate::report::Table;
 use crate::rng::Rng;
-use crate::stores::{Family, Outcome, Start, Store};
+use crate::store::{Family, Outcome, Start, Store, VALUE_BYTES, value};
 
 /// Updates at most until the device has been round once: the slowest store gets there.
 const WARM_UP_MAX: u32 = 120_000;
@@ -155,12 +155,8 @@ fn measure(
     scale: Scale,
 ) -> Outcome<Vec<(String, Value)>> {
     let flash = Flash::new();
-    let mut session = Session {
-        flash: &flash,
-        keys,
-        rng: Rng::new(7),
-        versions: vec![0; usize::from(keys)],
-    };
+    let mut session =
+        Session { flash: &flash, keys, rng: Rng::new(7), versions: vec![0; usize::from(keys)] };
     let [mut updates, mut gets, mut deletes, mut folds, mut rested, mut idle] =
         [(); 6].map(|()| Calls::default());
     let mut folded = 0;
@@ -217,7 +213,10 @@ fn measure(
         ("with idle steps, update: erases, max", when(rests, rested.erases_max as f64)),
         ("idle step: ms, max", when(rests, idle.at_most(1000))),
         ("idle step: erases, max", when(rests, idle.erases_max as f64)),
-        ("idle steps and updates: erases", when(rests, idle.mean(|c| c.erases) + rested.mean(|c| c.erases))),
+        (
+            "idle steps and updates: erases",
+            when(rests, idle.mean(|c| c.erases) + rested.mean(|c| c.erases)),
+        ),
         ("open, one get: ms", ms(&opened).into()),
         ("open, one get: flash reads", opened.reads.into()),
         ("memory, bytes", family.ram_bytes(usize::from(keys)).into()),

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::{BLOCK, BLOCKS, Families, value};
+use super::{BLOCK, BLOCKS, Families};
 use crate::nor::Flash;
 use crate::report::Table;
 use crate::rng::Rng;
-use crate::stores::{Family, Outcome, Start};
+use crate::store::{Family, Outcome, Start, value};
 
 const COLD: u16 = 90;
 const HOT: u16 = 10;
@@ -21,7 +21,9 @@ pub(crate) fn run(families: &Families, updates: u32) -> Outcome<Table> {
             .map_err(|error| format!("{}: {error}", family.name()))?;
         table.push_column(family.name(), cells);
     }
-    table.notes.push("blocks without erases are left out of mean, min and max: a store may keep".into());
+    table
+        .notes
+        .push("blocks without erases are left out of mean, min and max: a store may keep".into());
     table.notes.push("some for good, as EmberKV does its two superblocks".into());
     Ok(table)
 }
@@ -60,7 +62,10 @@ fn measure(family: &dyn Family<BLOCK, BLOCKS>, updates: u32) -> Outcome<Vec<(Str
         ("max - min", (most - least).into()),
         ("max - min wanted, at most", (mean * 0.02 + 2.0).into()),
         ("blocks never erased", (BLOCKS - used.len()).into()),
-        ("updates until a block has 100,000", (1e5 / most.max(1) as f64 * f64::from(updates)).into()),
+        (
+            "updates until a block has 100,000",
+            (1e5 / most.max(1) as f64 * f64::from(updates)).into(),
+        ),
     ];
     Ok(cells.into_iter().map(|(label, cell)| (label.to_owned(), cell)).collect())
 }
