@@ -5,6 +5,7 @@
 #   run.sh cuts N SEED  N power cuts on each board
 #   run.sh measure      instructions, stack and futures
 #   run.sh conformance  the device contract on both boards
+#   run.sh build TRIPLE only builds, for another target: thumbv7em-none-eabihf
 #
 # RUSTC and CARGO choose another toolchain that can build core from source (with RUSTC_BOOTSTRAP) for thumbv7m-none-eabi.
 set -eu
@@ -88,6 +89,16 @@ cuts() {
     done
 }
 
+# Firmware that acknowledges before it syncs: a harness that lets it pass sees nothing.
+canary() {
+    if "$target/release/harness" --board lm3s6965evb --firmware "$elf/lm3s6965evb" --emberkv "$target/release/emberkv" \
+        --work "$target/firmware-images" --cuts 25 --canary early-acks 2>"$target/canary.log"; then
+        echo "firmware: early acknowledgements were not noticed" >&2
+        exit 1
+    fi
+    grep "LOST\|NoState" "$target/canary.log"
+}
+
 case ${1:-all} in
 all)
     cargo fmt --all --check
@@ -96,10 +107,12 @@ all)
     cargo test --release --locked -p emberkv-firmware-script
     conformance
     measure
+    canary
     cuts 25 "$seed" 1
     ;;
 cuts) build; cuts "${2:-1000}" "${3:-$seed}" 10 ;;
 measure) build; measure ;;
 conformance) build; conformance ;;
-*) echo "usage: run.sh [cuts N SEED|measure|conformance]" >&2; exit 2 ;;
+build) triple=${2:-$triple}; build ;;
+*) echo "usage: run.sh [cuts N SEED|measure|conformance|build TRIPLE]" >&2; exit 2 ;;
 esac

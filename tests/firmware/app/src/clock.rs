@@ -1,6 +1,8 @@
-//! Counts instructions: SysTick, under an emulator whose clock advances by a fixed time for each instruction (`-icount`).
+//! Counts instructions: SysTick, under an emulator whose clock advances by a fixed time for each
+//! instruction (`-icount`).
 //!
-//! So the count depends on nothing but the code. How many ticks an instruction takes is measured by a loop whose instructions are known.
+//! So the count depends on nothing but the code. How many ticks an instruction takes is measured by
+//! a loop whose instructions are known.
 
 use core::arch::asm;
 
@@ -33,7 +35,12 @@ impl Clock {
         let spent = ticks(|| {
             // SAFETY: counts a register down; touches nothing else.
             unsafe {
-                asm!("2:", "subs {count}, {count}, #1", "bne 2b", count = inout(reg) CALIBRATION / 2 => _)
+                asm!(
+                    "2:",
+                    "subs {count}, {count}, #1",
+                    "bne 2b",
+                    count = inout(reg) CALIBRATION / 2 => _,
+                );
             }
         });
         Self { ticks: spent - idle, idle }

@@ -1,4 +1,5 @@
-//! The device contract, checked on the target: how a new flash part or card is brought up. Destroys what is on the medium.
+//! The device contract, checked on the target: how a new flash part or card is brought up. Destroys
+//! what is on the medium.
 
 use core::fmt::Debug;
 

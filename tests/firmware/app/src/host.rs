@@ -1,6 +1,7 @@
 //! Talk with the host by semihosting: lines of text, the command line, the end.
 //!
-//! A line is taken by the host before the call returns, so what was said happened before what comes next.
+//! A line is taken by the host before the call returns, so what was said happened before what comes
+//! next.
 
 use core::fmt::{self, Write};
 
@@ -82,8 +83,8 @@ impl CommandLine {
     pub fn read() -> Self {
         let mut bytes = [0; LINE_BYTES];
         let mut block = [bytes.as_mut_ptr() as usize, LINE_BYTES - 1];
-        // SAFETY: the call writes a string of at most block[1] bytes and its NUL to block[0], which is `bytes`, and the length to
-        // block[1]; both outlive the call.
+        // SAFETY: the call writes a string of at most block[1] bytes and its NUL to block[0], which
+        // is `bytes`, and the length to block[1]; both outlive the call.
         let failed = unsafe { syscall1(nr::GET_CMDLINE, (&raw mut block) as usize) };
         let len = if failed == 0 { block[1].min(LINE_BYTES) } else { 0 };
         Self { bytes, len }

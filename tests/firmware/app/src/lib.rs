@@ -1,7 +1,8 @@
 //! A data logger with settings over EmberKV, for two emulated boards: what the boards share.
 //!
-//! `logger` is the application, `measure` counts instructions and stack, `sd` is a small driver of SD cards on SPI; `lm3s` and `sf2`
-//! are the boards' buses, over `registers`. `supply` ends the power in the middle of a byte, for the harness.
+//! `logger` is the application, `measure` counts instructions and stack, `sd` is a small driver of
+//! SD cards on SPI; `lm3s` and `sf2` are the boards' buses, over `registers`. `supply` ends the
+//! power in the middle of a byte, for the harness.
 #![no_std]
 
 pub mod clock;

@@ -1,4 +1,5 @@
-//! The `lm3s6965evb` board: its first SSI port with the SD card. Written for QEMU, by the manual of the chip.
+//! The `lm3s6965evb` board: its first SSI port with the SD card. Written for QEMU, by the manual of
+//! the chip.
 
 use crate::registers::Registers;
 use crate::sd::ByteBus;

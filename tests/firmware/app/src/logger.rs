@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! boot fresh|opened
-//! have KEY N              every key, once, and which operation wrote its value; the value was compared byte by byte
-//! state N                 what it holds is what N operations leave, and no key is older than what the host knows to be durable
-//! start N                 operation N begins
-//! ack N                   the first N operations are durable
-//! idle merged=.. scrubbed=..   work between operations
-//! FAILED ..               something is wrong, and the run ends
+//! have KEY N   every key, once, and which operation wrote its value, of which every byte was compared
+//! state N      what it holds is what N operations leave: as many as the host knows to be durable, or
+//!              more
+//! start N      operation N begins
+//! ack N        the first N operations are durable
+//! idle ..      work between operations
+//! FAILED ..    something is wrong, and the run ends
 //! ```
 
 use core::fmt::Debug;
@@ -40,6 +41,17 @@ pub struct Order {
     pub seed: u32,
     /// Ends after this state.
     pub until: Count,
+    /// Whether what it acknowledges is true.
+    pub acks: Acks,
+}
+
+/// Whether an acknowledgement means anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// Behind a sync.
+    Honest,
+    /// Without one: a seeded bug, which the harness must find.
+    Early,
 }
 
 impl Order {
@@ -50,6 +62,7 @@ impl Order {
             acked: line.number("acked").unwrap_or(0),
             seed: line.number("seed").unwrap_or(1),
             until: line.number("until").unwrap_or(Count::MAX),
+            acks: if line.has("early-acks") { Acks::Early } else { Acks::Honest },
         }
     }
 }
@@ -90,7 +103,8 @@ impl<E> From<Error<E>> for Failure<E> {
     }
 }
 
-/// Boots: opens the store or formats a blank medium, verifies all of it, and writes until the power fails.
+/// Boots: opens the store or formats a blank medium, verifies all of it, and writes until the power
+/// fails.
 pub fn run<D: BlockDevice>(mut device: D, arena: &mut [u8], config: &Config, order: Order) -> !
 where
     D::Error: Debug,
@@ -98,7 +112,8 @@ where
     let need = required_bytes(config, &device.geometry());
     say!("memory arena={need} store={} stack={}", size_of::<Store<'_, &mut D>>(), stack::free());
     stack::paint();
-    // Lent, so that the driver's buffers are not part of what is moved; matched in place, for the same reason.
+    // Lent, so that the driver's buffers are not part of what is moved; matched in place, for the
+    // same reason.
     let mut opened = open(&mut device, arena, config);
     say!("stack open={}", stack::used());
     stack::paint();
@@ -118,7 +133,8 @@ fn failed(what: &impl Debug) -> Verdict {
     Verdict::Failed
 }
 
-/// Opens the store, or formats a blank medium. A frame of its own: what it takes is given back before the work begins.
+/// Opens the store, or formats a blank medium. A frame of its own: what it takes is given back
+/// before the work begins.
 #[inline(never)]
 fn open<'m, D: BlockDevice>(
     device: D,
@@ -190,7 +206,9 @@ impl<D: BlockDevice> Logger<'_, '_, D> {
             self.perform(operation(next))?;
             self.state.advance();
             if self.random().is_multiple_of(3) {
-                self.store.sync()?;
+                if self.order.acks == Acks::Honest {
+                    self.store.sync()?;
+                }
                 say!("ack {next}");
             }
             match held.take() {

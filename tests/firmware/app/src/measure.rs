@@ -3,7 +3,8 @@
 //! ```text
 //! cost NAME instructions least=.. median=.. most=.. stack=..
 //! ```
-//! "least" is a call that finds everything in memory; "most" has the driver's work for the device in it, which moves bytes by hand.
+//! "least" is a call that finds everything in memory; "most" has the driver's work for the device
+//! in it, which moves bytes by hand.
 
 use core::fmt::Debug;
 

@@ -10,7 +10,8 @@ impl Registers {
     /// The registers from `base` on.
     ///
     /// # Safety
-    /// A peripheral's registers lie there, aligned to four bytes, and reading or writing them changes no memory of this program.
+    /// A peripheral's registers lie there, aligned to four bytes, and reading or writing them
+    /// changes no memory of this program.
     #[must_use]
     pub const unsafe fn new(base: usize) -> Self {
         Self { base }

@@ -1,10 +1,12 @@
-//! A driver of SD cards on SPI, as small as a logger needs it: a block device of `embedded-sdmmc`, so that `SdmmcDevice` drives it.
+//! A driver of SD cards on SPI, as small as a logger needs it: a block device of `embedded-sdmmc`,
+//! so that `SdmmcDevice` drives it.
 //!
-//! Why not the driver of `embedded-sdmmc`: it takes an answer of 0x01 to command 58 for an error, and the emulated card answers so.
-//! Commands and data carry their checksums, which the card is told to check. Every wait is bounded.
+//! Why not the driver of `embedded-sdmmc`: it takes an answer of 0x01 to command 58 for an error,
+//! and the emulated card answers so. Commands and data carry their checksums, which the card is
+//! told to check. Every wait is bounded.
 //!
-//! Tearing: a card that loses its power in the middle of a block keeps the old block, the new one or neither; blocks before it in the
-//! same command are written.
+//! Tearing: a card that loses its power in the middle of a block keeps the old block, the new one
+//! or neither; blocks before it in the same command are written.
 
 use core::cell::RefCell;
 use core::fmt;
@@ -52,7 +54,8 @@ const ACCEPTED: u8 = 0x05;
 
 /// Most bytes between a command and its answer.
 const ANSWER_BYTES_MAX: u32 = 16;
-/// Most bytes until data come or programming ends: 250 ms and more at 10 MHz, what the standard gives a card.
+/// Most bytes until data come or programming ends: 250 ms and more at 10 MHz, what the standard
+/// gives a card.
 const WAIT_BYTES_MAX: u32 = 500_000;
 /// Most times that a card is asked whether it has started.
 const STARTS_MAX: u32 = 10_000;

@@ -1,9 +1,12 @@
-//! The `emcraft-sf2` board: the SPI port of its SmartFusion2 with the NOR chip, as a bus of `embedded-hal` and of its asynchronous twin.
+//! The `emcraft-sf2` board: the SPI port of its SmartFusion2 with the NOR chip, as a bus of
+//! `embedded-hal` and of its asynchronous twin.
 //!
-//! The port holds chip select for as many bytes as it was told beforehand, so a transaction is counted before it begins.
+//! The port holds chip select for as many bytes as it was told beforehand, so a transaction is
+//! counted before it begins.
 //!
-//! The emulated chip keeps its write latch after a program or an erase, which the driver takes for a command that was ignored, as on a
-//! real chip it would be. So each of those is followed by write-disable here.
+//! The emulated chip keeps its write latch after a program or an erase, which the driver takes for
+//! a command that was ignored, as on a real chip it would be. So each of those is followed by
+//! write-disable here.
 
 use core::convert::Infallible;
 use core::future::poll_fn;
@@ -91,7 +94,8 @@ fn length(operation: &Operation<'_, u8>) -> usize {
 }
 
 impl Nor {
-    /// Sets the port up: 8 bits, mode 0. `supply` ends the chip's power at a byte that is programmed.
+    /// Sets the port up: 8 bits, mode 0. `supply` ends the chip's power at a byte that is
+    /// programmed.
     #[must_use]
     pub fn take(supply: Supply) -> Self {
         // SAFETY: by the chip's manual the port lies there, and it does not move memory.
@@ -271,7 +275,8 @@ const NOR_BYTES: u64 = 512 << 10;
 /// Bytes of a segment there.
 pub const NOR_SEGMENT_BYTES: u32 = 16 << 10;
 
-/// Spansion S25FL128P, 16 MiB, without a table of parameters. The emulated chip erases 4 KiB too, which that part does not.
+/// Spansion S25FL128P, 16 MiB, without a table of parameters. The emulated chip erases 4 KiB too,
+/// which that part does not.
 #[must_use]
 pub fn nor_options() -> Options {
     Options {

@@ -17,7 +17,8 @@ fn words(top: *const u32) -> usize {
     (top as usize).saturating_sub(bottom() as usize) / size_of::<u32>()
 }
 
-/// A place below which nothing is in use: the caller's frame lies above, with room for this module's own frames.
+/// A place below which nothing is in use: the caller's frame lies above, with room for this
+/// module's own frames.
 fn top() -> *mut u32 {
     const OWN_FRAMES: u32 = 64;
     ((cortex_m::register::msp::read() - OWN_FRAMES) & !3) as *mut u32
@@ -35,7 +36,8 @@ pub fn free() -> usize {
 pub fn paint() {
     let top = top();
     for index in 0..words(top) {
-        // SAFETY: between the statics and this function's frame lies nothing but free stack; interrupts are not in use.
+        // SAFETY: between the statics and this function's frame lies nothing but free stack;
+        // interrupts are not in use.
         unsafe { bottom().add(index).write_volatile(PAINT) };
     }
 }

@@ -1,7 +1,9 @@
-//! The power supply of a medium: it ends after so many bytes were programmed, in the middle of whatever is under way then.
+//! The power supply of a medium: it ends after so many bytes were programmed, in the middle of
+//! whatever is under way then.
 //!
-//! The drivers draw from it for each byte that they send to be programmed. When it is empty they stop the transfer there, say what was
-//! in flight, and never return: the host ends the emulator, and destroys what the medium's contract says a cut may destroy.
+//! The drivers draw from it for each byte that they send to be programmed. When it is empty they
+//! stop the transfer there, say what was in flight, and never return: the host ends the emulator,
+//! and destroys what the medium's contract says a cut may destroy.
 
 use crate::{host, say};
 

@@ -1,8 +1,10 @@
 //! The emulator's process: its lines, and how its power is cut.
 //!
-//! A cut is SIGKILL, by process id. The emulated NOR chip hands a page to a thread that writes the image, and says at once that it is
-//! done; so a kill could lose, or put out of order, what the chip has acknowledged, which no chip does. There the emulator is stopped
-//! first, by its control socket, which lets those writes finish, and then killed. The emulated SD card writes before it answers.
+//! A cut is SIGKILL, by process id. The emulated NOR chip hands a page to a thread that writes the
+//! image, and says at once that it is done; so a kill could lose, or put out of order, what the
+//! chip has acknowledged, which no chip does. There the emulator is stopped first, by its control
+//! socket, which lets those writes finish, and then killed. The emulated SD card writes before it
+//! answers.
 
 use std::fs::{File, remove_file};
 use std::io::{BufRead, BufReader, Write};
@@ -35,6 +37,8 @@ pub(crate) struct Machine<'p> {
     pub(crate) firmware: &'p Path,
     pub(crate) image: &'p Path,
     pub(crate) control: &'p Path,
+    /// A seeded bug of the firmware, by its name.
+    pub(crate) canary: Option<&'p str>,
 }
 
 /// What came next.
@@ -54,7 +58,8 @@ impl Emulator {
             semihosting.push_str(",arg=");
             semihosting.push_str(word);
         }
-        // It warns of things that a board without a network has; they are kept for who looks for a reason.
+        // It warns of things that a board without a network has; they are kept for who looks for a
+        // reason.
         let noise = File::create(machine.control.with_extension("stderr"));
         let noise = noise.map_err(|error| error.to_string())?;
         let mut child = Command::new(machine.program)
@@ -147,7 +152,8 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // A harness that fails leaves no emulator behind; one that has ended already cannot be killed.
+        // A harness that fails leaves no emulator behind; one that has ended already cannot be
+        // killed.
         let _ = self.kill();
     }
 }

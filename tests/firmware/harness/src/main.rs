@@ -1,7 +1,8 @@
-//! Cuts the power of an emulated board again and again, and checks after each cut that nothing that was acknowledged is lost, nothing
-//! that was not begun is there, and that the host's tools agree.
+//! Cuts the power of an emulated board again and again, and checks after each cut that nothing that
+//! was acknowledged is lost, nothing that was not begun is there, and that the host's tools agree.
 //!
-//! `harness --board MACHINE --firmware FILE --emberkv FILE --work DIR [--cuts N] [--seed N] [--inspect-every N] [--qemu PROGRAM]`
+//! `harness --board MACHINE --firmware FILE --emberkv FILE --work DIR [--cuts N] [--seed N]
+//! [--inspect-every N] [--qemu PROGRAM] [--canary early-acks]`
 //!
 //! A failure prints the seed and keeps the image.
 
@@ -36,6 +37,7 @@ struct Arguments {
     cuts: u64,
     seed: u64,
     inspect_every: u64,
+    canary: Option<String>,
 }
 
 fn arguments() -> Result<Arguments, String> {
@@ -62,6 +64,7 @@ fn arguments() -> Result<Arguments, String> {
         cuts: number("cuts", take("cuts"), 20)?,
         seed: number("seed", take("seed"), 1)?,
         inspect_every: number("inspect-every", take("inspect-every"), 1)?.max(1),
+        canary: take("canary"),
     };
     match given.keys().next() {
         None => Ok(arguments),
@@ -82,6 +85,7 @@ fn run(arguments: &Arguments) -> Result<String, String> {
         firmware: &arguments.firmware,
         image: &image,
         control: &control,
+        canary: arguments.canary.as_deref(),
     };
     let mut random = Random::new(arguments.seed);
     let mut known = Known::default();
@@ -119,8 +123,8 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     }
     fs::remove_file(&image).map_err(|error| error.to_string())?;
     Ok(format!(
-        "{} cuts ({opened} after a complete open, {torn} in the middle of a write or erase), {until} operations, \
-         {inspected} images inspected by the host's tools, 0 losses, {:.0} s",
+        "{} cuts ({opened} after a complete open, {torn} in the middle of a write or erase), {until} \
+         operations, {inspected} images inspected by the host's tools, 0 losses, {:.0} s",
         arguments.cuts,
         begin.elapsed().as_secs_f64()
     ))

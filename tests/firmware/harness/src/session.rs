@@ -71,6 +71,7 @@ pub(crate) fn live(
         Plan::Supply(bytes) => words.push(format!("supply={bytes}")),
         Plan::Until(count) => words.push(format!("until={count}")),
     }
+    words.extend(machine.canary.map(str::to_owned));
     let mut emulator = Emulator::boot(machine, &words)?;
     let mut ended = Ended::default();
     let (mut lines, mut cut) = (0_u64, false);

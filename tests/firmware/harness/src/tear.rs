@@ -1,4 +1,5 @@
-//! What a cut destroys of what was in flight: the emulated media keep whole blocks and prefixes, real ones do not.
+//! What a cut destroys of what was in flight: the emulated media keep whole blocks and prefixes,
+//! real ones do not.
 
 use std::fs::OpenOptions;
 use std::io;

@@ -1,4 +1,5 @@
-//! The host's tools on an image: they must find it whole, and in a state that the firmware may have left.
+//! The host's tools on an image: they must find it whole, and in a state that the firmware may have
+//! left.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -18,8 +19,9 @@ fn run(emberkv: &Path, words: &[&str], image: &Path, more: &[&str]) -> Result<Ou
     Err(format!("emberkv {words:?}: {}{}", text(&output.stdout), text(&output.stderr)))
 }
 
-/// `emberkv check`. On flash a footer that was torn stays so: it cannot be written again, and the successor's header tells what it
-/// would. Only the device knows that, and here it is a file: such footers are reported, and are no loss.
+/// `emberkv check`. On flash a footer that was torn stays so: it cannot be written again, and the
+/// successor's header tells what it would. Only the device knows that, and here it is a file: such
+/// footers are reported, and are no loss.
 fn check(emberkv: &Path, board: Board, image: &Path) -> Result<(), String> {
     let words = ["--cache", "1MiB", "check"];
     let output = Command::new(emberkv).args(words).arg(image).output();

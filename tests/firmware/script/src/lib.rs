@@ -1,12 +1,15 @@
-//! What the firmware writes, as a function of a counter: settings that are overwritten, a log of which the oldest records are
-//! deleted, settings that are deleted, batches.
+//! What the firmware writes, as a function of a counter: settings that are overwritten, a log of
+//! which the oldest records are deleted, settings that are deleted, batches.
 //!
-//! State `n` is what the store holds after the first `n` operations, so everything can be derived from `n` alone: the firmware finds
-//! out at boot which state it holds, and the harness, which shares this crate, checks that it is one it may be.
+//! State `n` is what the store holds after the first `n` operations, so everything can be derived
+//! from `n` alone: the firmware finds out at boot which state it holds, and the harness, which
+//! shares this crate, checks that it is one it may be.
 //!
 //! ```text
-//! n % 8    0..=3  put a setting        6  batch: three settings
-//!          4, 5   batch: append a log record, delete the one 48 before it        7  delete a setting
+//! n % 8   0..=3   put a setting
+//!         4, 5    batch: append a log record, delete the one 48 before it
+//!         6       batch: three settings
+//!         7       delete a setting
 //! ```
 #![no_std]
 
@@ -117,7 +120,8 @@ pub enum Operation {
     },
 }
 
-/// A well-mixed number (the finalizer of MurmurHash3): seeds must not change their meaning with a dependency.
+/// A well-mixed number (the finalizer of MurmurHash3): seeds must not change their meaning with a
+/// dependency.
 const fn mix(mut number: u32) -> u32 {
     number ^= number >> 16;
     number = number.wrapping_mul(0x85EB_CA6B);
@@ -167,7 +171,8 @@ pub fn operation(count: Count) -> Operation {
     }
 }
 
-/// The value that the operation leading to `count` gives to `key`: its state in digits, then letters. One in sixteen is long.
+/// The value that the operation leading to `count` gives to `key`: its state in digits, then
+/// letters. One in sixteen is long.
 #[must_use]
 pub fn value(key: Key, count: Count) -> Text<VALUE_BYTES_MAX> {
     let mut text = Text::new();
@@ -186,7 +191,8 @@ pub fn value(key: Key, count: Count) -> Text<VALUE_BYTES_MAX> {
     text
 }
 
-/// The state that wrote this value of `key`, if it is a value of that key at all: every byte is checked.
+/// The state that wrote this value of `key`, if it is a value of that key at all: every byte is
+/// checked.
 #[must_use]
 pub fn written_by(key: Key, bytes: &[u8]) -> Option<Count> {
     let count = core::str::from_utf8(bytes.get(..8)?).ok()?.parse().ok()?;
@@ -332,7 +338,8 @@ impl Found {
         let newest = self.settings.iter().copied().max().unwrap_or(0);
         let newest = if self.records > 0 { newest.max(appends(self.record_last)) } else { newest };
         let mut state = State::default();
-        // Each row of eight operations appends records, so what is behind the newest writer is at most the rest of a row.
+        // Each row of eight operations appends records, so what is behind the newest writer is at
+        // most the rest of a row.
         while state.count <= newest.max(least) + 8 {
             if state.count >= least && self.is(&state) {
                 return Ok(state);
@@ -364,7 +371,8 @@ mod tests {
             let state = State::at(count);
             let told = found(&state).state(count).expect("it is a state");
             assert_eq!(told, state);
-            // A delete of a key that was not there leaves no trace; nothing else looks like an older state.
+            // A delete of a key that was not there leaves no trace; nothing else looks like an
+            // older state.
             let least = found(&state).state(0).expect("it is a state");
             assert!(least.settings == state.settings && count - least.count <= 1, "state {count}");
         }

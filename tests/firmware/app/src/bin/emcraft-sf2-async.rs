@@ -1,4 +1,5 @@
-//! The asynchronous store under embassy's executor, on the NOR chip of `emcraft-sf2`: another task runs while the store works.
+//! The asynchronous store under embassy's executor, on the NOR chip of `emcraft-sf2`: another task
+//! runs while the store works.
 //!
 //! Says how large the futures are, and how many turns the other task had during which call.
 #![no_std]
@@ -51,8 +52,9 @@ async fn log(arena: &'static mut [u8]) {
     host::exit(verdict)
 }
 
-/// Says how large a call's future is and how many turns the other task had meanwhile. The future is lent, and by a pointer that the
-/// compiler does not see through: moved or inlined, it and what it answers would be on the stack of this one too.
+/// Says how large a call's future is and how many turns the other task had meanwhile. The future is
+/// lent, and by a pointer that the compiler does not see through: moved or inlined, it and what it
+/// answers would be on the stack of this one too.
 async fn told<T>(name: &str, call: Pin<&mut dyn Future<Output = T>>) -> T {
     let (bytes, before) = (size_of_val(&*call), TURNS.load(Ordering::Relaxed));
     let result = call.await;
