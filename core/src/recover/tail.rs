@@ -57,6 +57,9 @@ impl Tail {
 /// Times that a slot must read as blank before it is written: cells that a torn write charged by half may look so.
 const BLANK_ROUNDS: u8 = 64;
 
+/// Fewest segments of a store that spares one for a torn tail unless it is the last free one.
+const SPARING_SEGMENTS_MIN: u32 = 12;
+
 /// A slot at a segment's end that may be written, if nobody did before.
 #[derive(Clone, Copy, Debug)]
 enum Slot {
@@ -228,9 +231,11 @@ impl Engine<'_> {
         if self.port.caps.needs_erase && !self.cage.holds(Canary::ReissueOnNor) {
             let behind = layout.padded(position.max(tail.blank_from).max(tail.reach.0));
             // Half-charged cells may read as a whole group one day, behind which the resume group would stand: in another
-            // segment, whose header records where this one ends, nobody looks at them again. One free segment is left
-            // for merging; without it the log goes on here.
-            let is_torn = behind > position && self.segments.free() > 1;
+            // segment, whose header records where this one ends, nobody looks at them again. Where free segments are few, the
+            // log goes on here.
+            let kept = if self.segments.count() < SPARING_SEGMENTS_MIN { 2 } else { 1 };
+            let may_leave = self.limits.allow_merges() && self.segments.free() > kept;
+            let is_torn = behind > position && may_leave;
             position = if is_torn { layout.data_end } else { behind };
         }
         let slots = SlotsFree { footer: false, mark: false };
