@@ -68,8 +68,6 @@ pub enum Canary {
     CopyWithoutHint,
     /// Headers list a segment that was given back.
     KeepFreedInBitmap,
-    /// Appends take the segment that is kept for recovery and merges.
-    NoReserve,
     /// Puts are let in however much is alive.
     NoAdmission,
     /// A merge forgets records that it cannot read.
@@ -124,7 +122,6 @@ impl Canary {
             Self::AnnounceBeforeCopies => "AnnounceBeforeCopies",
             Self::CopyWithoutHint => "CopyWithoutHint",
             Self::KeepFreedInBitmap => "KeepFreedInBitmap",
-            Self::NoReserve => "NoReserve",
             Self::NoAdmission => "NoAdmission",
             Self::RotDropped => "RotDropped",
             Self::FreeBeforeSuperseder => "FreeBeforeSuperseder",
@@ -166,7 +163,6 @@ impl Canary {
         Self::AnnounceBeforeCopies,
         Self::CopyWithoutHint,
         Self::KeepFreedInBitmap,
-        Self::NoReserve,
         Self::NoAdmission,
         Self::RotDropped,
         Self::FreeBeforeSuperseder,

@@ -380,7 +380,11 @@ impl<E: Engine> Sim<E> {
             next.recorder.seq = crash.seq;
         }
         let mut crash = *crash;
-        crash.thorough = pin.is_some() || rng.one_in(self.plan.extra_in.into());
+        crash.thorough = match pin {
+            // What failed behind it is not to be shown as something else.
+            Some(pin) => last_pin && pin.then.is_empty(),
+            None => rng.one_in(self.plan.extra_in.into()),
+        };
         self.tally.images += 1;
         self.tally.depth[level] += 1;
         let mut probe = Probe {
