@@ -91,7 +91,6 @@ fn no_future_of_an_open_store_takes_more_than_a_kibibyte_beside_the_devices() {
     let mut value = now(store.find(b"key")).expect("it reads").expect("it is there");
     sizes.push(("read_value", bytes_of(store.read_value(&mut value, &mut buffer))));
     for (name, bytes) in sizes {
-        println!("{name:12} {bytes:5} bytes");
         // Pointers and lists of frames are twice as large here as on the machines that this is for.
         assert!(bytes <= 1536, "the future of {name} takes {bytes} bytes");
     }

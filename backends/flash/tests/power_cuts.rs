@@ -2,7 +2,7 @@
 //! recovers: what was acknowledged is there, and what was shown once stays. The medium and the sweep are those that other
 //! stores are measured with in `tests/peers-embedded`.
 
-#![allow(dead_code, reason = "the comparison with other stores uses more of what is shared")]
+#![expect(dead_code, reason = "the comparison with other stores uses more of what is shared")]
 
 #[path = "../../../tests/peers-embedded/src/stores/ember.rs"]
 mod ember;

@@ -50,6 +50,7 @@ impl Anchor {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them, and no heap to put it on")]
 enum Stage {
     /// Looking for the anchor.
     First,
