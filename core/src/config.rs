@@ -22,6 +22,8 @@ pub struct Config {
     pub key_bytes_max: u16,
     /// Write hints and footers, so that open reads those instead of the data.
     pub hints: Hints,
+    /// Whether small records of single puts and deletes are short ones. Of format only: open does as the store was made.
+    pub short_records: ShortRecords,
     /// Most live bytes of the log, in percent of what its segments hold: 50 to 90. More stores more in the same place, less
     /// makes merges cheaper: at most 1 / (1 - live_percent/100) bytes are written for each byte.
     pub live_percent: u8,
@@ -52,6 +54,17 @@ pub enum Hints {
     /// Open by hints: fast, costs about 13 bytes a record on the medium and one run of frames.
     Write,
     /// Open by scanning: for small devices.
+    Omit,
+}
+
+/// How a single put or delete of a few bytes is written, on devices whose commit unit is at most 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShortRecords {
+    /// As a group of six bytes more than its key and value: a third of the bytes on the medium. After rot in such a record the
+    /// keys of those behind it may answer `Corrupted` as well, up to the next ordinary group, and a batch that overwrites
+    /// them takes more room than they did.
+    Write,
+    /// As an ordinary group.
     Omit,
 }
 
@@ -135,6 +148,7 @@ impl Config {
             keys_max,
             key_bytes_max: 64,
             hints: Hints::Omit,
+            short_records: ShortRecords::Omit,
             live_percent: 60,
             pacing: Pacing::Incremental,
             snapshots_max: if crate::parts::SNAPSHOTS { 2 } else { 0 },
@@ -170,6 +184,7 @@ impl Default for Config {
             keys_max: 1 << 20,
             key_bytes_max: 1024,
             hints: if crate::parts::HINTS { Hints::Write } else { Hints::Omit },
+            short_records: ShortRecords::Omit,
             live_percent: 75,
             pacing: Pacing::Incremental,
             snapshots_max: 64,

@@ -32,7 +32,9 @@ pub mod types;
 
 pub use arena::Arena;
 pub use async_store::{AsyncStore, ValueCursor};
-pub use config::{Access, ArenaContent, Config, Hints, OnDamage, Pacing, SnapshotPressure};
+pub use config::{
+    Access, ArenaContent, Config, Hints, OnDamage, Pacing, ShortRecords, SnapshotPressure,
+};
 pub use device::{
     AsyncBlockDevice, BlockDevice, Caps, DeviceError, DeviceErrorKind, Durability, Geometry,
     GeometryError,

@@ -2,7 +2,7 @@
 
 use bytemuck::Pod;
 
-use crate::config::{Config, Hints};
+use crate::config::{Config, Hints, ShortRecords};
 use crate::device::Geometry;
 use crate::error::Error;
 use crate::format::layout::Layout;
@@ -190,7 +190,10 @@ fn lay_out(config: &Config, geometry: &Geometry) -> Result<Superblock, Error> {
         data_offset,
         align_shift,
         record_bytes_max,
-        incompat: if commit_unit <= SHORT_UNIT_MAX { INCOMPAT_SHORT_RECORDS } else { 0 },
+        incompat: match config.short_records {
+            ShortRecords::Write if commit_unit <= SHORT_UNIT_MAX => INCOMPAT_SHORT_RECORDS,
+            _ => 0,
+        },
     };
     let layout = Layout::new(&block, config.page_bytes)?;
     if config.hints == Hints::Write && layout.hint_groups_max == 0 {

@@ -7,7 +7,7 @@ use emberkv_core::format::record::{
     EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordKind, SHORT_HEADER_BYTES,
 };
 use emberkv_core::types::SegmentId;
-use emberkv_core::{BlockDevice as _, Config, Hints, Store, required_bytes};
+use emberkv_core::{BlockDevice as _, Config, Hints, ShortRecords, Store, required_bytes};
 use emberkv_memory::{MemoryDevice, Rules};
 use emberkv_tests::image::Image;
 
@@ -75,7 +75,7 @@ fn keeping_a_record_costs_what_the_document_says() {
 fn a_small_put_or_delete_on_flash_is_one_write_of_six_bytes_more_than_key_and_value() {
     assert!(says("everything but copies counts 6 bytes more"));
     for unit in [1, 4, 16] {
-        let config = config(1 << 14, Hints::Omit);
+        let config = Config { short_records: ShortRecords::Write, ..config(1 << 14, Hints::Omit) };
         let rules = Rules::Nor { write_unit: unit, erase_unit: 4096 };
         let device = MemoryDevice::blank(vec![0xff; 1 << 20], rules).expect("the rules are valid");
         let mut arena = vec![0; required_bytes(&config, &device.geometry())];

@@ -125,7 +125,8 @@ fn golden_images_open_with_their_content_and_check_clean() {
                 assert_eq!(put, Err(Error::Full), "{}: {index} deletions", recipe.name);
                 assert_eq!(store.delete(key.as_bytes()), Ok(true), "deletions are admitted");
             }
-            store.put(LATER, b"value").expect("there is room");
+            let put = store.put(LATER, b"value");
+            assert_eq!(put, Ok(()), "{}: {:?}", recipe.name, store.stats());
             store.close().expect("the device works")
         });
         // Again, now behind what this program wrote.

@@ -9,7 +9,7 @@ use emberkv_core::format::bytes::round_up;
 use emberkv_core::format::group::Announcement;
 use emberkv_core::format::record::{FLAG_EXPLICIT_SEQ, RecordKind};
 use emberkv_core::format::segment::HeaderPlace;
-use emberkv_core::{BlockDevice as _, Config, Hints, Store, required_bytes};
+use emberkv_core::{BlockDevice as _, Config, Hints, ShortRecords, Store, required_bytes};
 use emberkv_memory::{MemoryDevice, Rules};
 use emberkv_tests::image::{FoundRecord, Image};
 
@@ -63,7 +63,9 @@ fn earlier() -> [Recipe; 7] {
         old("v1-block512-closed", SECTORS, small(8192, 1024, 24), 6),
         old("v1-block512-resumed", SECTORS, unhinted(block), 6),
         Recipe {
-            too_many: &["filler-0", "filler-1", "filler-2", "filler-3", "filler-4", "chunked"],
+            too_many: &[
+                "filler-0", "filler-1", "filler-2", "filler-3", "filler-4", "chunked", "key-4",
+            ],
             ..old("v1-nor4-closed", FLASH, nor, 8)
         },
         old("v1-nor4-resumed", FLASH, nor, 8),
@@ -85,7 +87,8 @@ fn present() -> [Recipe; 6] {
     };
     let block = small(8192, 1024, 24);
     let unhinted = Config { hints: Hints::Omit, ..block };
-    let nor = Config { hints: Hints::Omit, ..small(1024, 256, 16) };
+    let nor =
+        Config { hints: Hints::Omit, short_records: ShortRecords::Write, ..small(1024, 256, 16) };
     [
         now("v1r2-block512-closed", SECTORS, block, 6, closed),
         now("v1r2-block512-resumed", SECTORS, unhinted, 6, resumed),

@@ -3,7 +3,8 @@
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use emberkv_core::{
-    BlockDevice, Config, DeviceErrorKind, Error, Hints, MergeNeed, Store as Engine, required_bytes,
+    BlockDevice, Config, DeviceErrorKind, Error, Hints, MergeNeed, ShortRecords, Store as Engine,
+    required_bytes,
 };
 use emberkv_flash::{FlashError, NorFlashDevice, NorOptions, Verify};
 
@@ -116,6 +117,7 @@ impl Ember {
             keys_max: keys as u32 + keys as u32 / 4 + 16,
             key_bytes_max: 16,
             hints: Hints::Omit,
+            short_records: ShortRecords::Write,
             snapshots_max: 2,
             versions_max: 16,
             ..Config::default()
