@@ -348,6 +348,7 @@ fn a_store_goes_on_when_a_block_wears_out() {
             store.put(&key, &round.to_le_bytes()).and_then(|()| store.sync()).expect("it goes on");
         }
     }
+    let moved = store.stats().write_faults;
     let device = store.close().expect("it closes");
     let mut store = Store::open(device, &mut arena, &config).expect("it opens");
     let mut buffer = [0; 8];
@@ -356,5 +357,9 @@ fn a_store_goes_on_when_a_block_wears_out() {
         assert_eq!(found, Some(&(4950 + index).to_le_bytes()[..]));
     }
     drop(store);
-    assert!(flash.words_lost > 0 && faults <= 1, "{faults} puts failed");
+    let lost = flash.words_lost;
+    assert!(
+        moved > 0 && faults <= 1,
+        "{moved} writes moved, {lost} words lost, {faults} puts failed"
+    );
 }
