@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use emberkv::{HostLimits, host_config};
-use emberkv_core::{BlockDevice, Store, required_bytes};
+use emberkv_core::{BlockDevice, Config, Store, required_bytes};
 use emberkv_file::{AlignedBuffer, FileDevice, Options};
 use rustix::fs::OFlags;
 
@@ -19,6 +19,8 @@ use rustix::fs::OFlags;
 const UNIT: usize = 4096;
 /// The pool: small, so that the system has given memory to all of it before the measurement begins.
 const CACHE_BYTES: u64 = 4 << 20;
+/// What a store of 1 GiB or more chooses; the file here is only smaller to save time.
+const SEGMENT_BYTES: u32 = 4 << 20;
 /// Operations of one side before it is the other's turn.
 const TURN: u64 = 16;
 
@@ -64,7 +66,8 @@ fn main() {
     let options = Options { capacity, capacity_max: capacity, ..Options::default() };
     let device = FileDevice::create(folder.path().join("durable.ember"), &options).expect("file");
     let limits = HostLimits { memory_bytes: 1 << 30, cache_bytes: CACHE_BYTES };
-    let config = host_config(&device.geometry(), &limits);
+    let config =
+        Config { segment_bytes: SEGMENT_BYTES, ..host_config(&device.geometry(), &limits) };
     let mut arena = AlignedBuffer::new(required_bytes(&config, &device.geometry()), UNIT);
     let mut store = Store::format(device, &mut arena, &config).expect("formats");
 
