@@ -25,21 +25,22 @@ const PAGE_BYTES: usize = 4096;
 const HEADROOM_BYTES: usize = 64 << 20;
 
 /// Fewer keys than these save no memory worth speaking of.
-const KEYS_WORTHWHILE: u32 = 1 << 16;
+pub const KEYS_WORTHWHILE: u32 = 1 << 16;
 
 /// Capacity of a new store where the user did not choose.
-const CAPACITY_DEFAULT: u64 = 64 << 20;
+pub const CAPACITY_DEFAULT: u64 = 64 << 20;
 
 /// Most that a new store may grow to where the user did not choose.
-const CAPACITY_MAX_DEFAULT: u64 = 64 << 30;
+pub const CAPACITY_MAX_DEFAULT: u64 = 64 << 30;
 
 /// Segments that a new store which may grow has room for at least, superblocks included.
-const SEGMENTS_AT_START: u64 = 5;
+pub const SEGMENTS_AT_START: u64 = 5;
 
 /// The block device at `path`, if there is one. The names that stay the same from boot to boot
 /// (`/dev/disk/by-id/..`) are symbolic links, which the device itself does not follow: they are
-/// resolved here.
-pub(crate) fn block_device(path: &Path) -> Option<PathBuf> {
+/// resolved here, and messages name the device that they lead to.
+#[must_use]
+pub fn block_device(path: &Path) -> Option<PathBuf> {
     let is_device = fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device());
     let is_link = || path.symlink_metadata().is_ok_and(|found| found.is_symlink());
     match is_device {
@@ -70,13 +71,16 @@ pub(crate) fn sizes(
 
 /// Free bytes of the file system that `path` would be on, in whole MiB; `None` where it does not
 /// say.
-fn free_bytes(path: &Path) -> Option<u64> {
+#[must_use]
+pub fn free_bytes(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(directory_of(path)).ok()?;
     let free = found.f_bavail.checked_mul(found.f_frsize)?;
     (found.f_blocks > 0).then_some(free >> 20 << 20)
 }
 
-fn directory_of(path: &Path) -> &Path {
+/// The directory that holds `path`.
+#[must_use]
+pub fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -161,7 +165,8 @@ pub(crate) fn settle(geometry: &Geometry, mut config: Config) -> Result<(Config,
 }
 
 /// So much aligned memory, if this process can have it.
-pub(crate) fn arena(geometry: &Geometry, bytes: usize) -> Option<Arena> {
+#[must_use]
+pub fn arena(geometry: &Geometry, bytes: usize) -> Option<Arena> {
     let align = (geometry.buffer_align as usize).max(PAGE_BYTES);
     // Asked for once to see whether it is there: the buffer itself would end the process if not.
     // Nothing is touched, so this costs no memory.

@@ -12,7 +12,9 @@ mod builder;
 mod checksums;
 mod commit;
 mod counts;
-mod create;
+// What the command line shares with `Db`; no promise to anybody else.
+#[doc(hidden)]
+pub mod create;
 mod db;
 mod device;
 mod error;

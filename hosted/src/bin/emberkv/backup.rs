@@ -2,10 +2,11 @@
 //! whole. The store is only read.
 
 use emberkv::Db;
+use emberkv::create::block_device;
 use serde_json::json;
 
 use crate::args;
-use crate::device;
+
 use crate::failure::{Failure, Outcome, shown};
 use crate::host::Host;
 use crate::output::Output;
@@ -15,7 +16,7 @@ pub(crate) fn backup(host: &Host, arguments: &args::Backup) -> Result<Outcome, F
     let (from, to) = (&arguments.path, &arguments.to);
     let failed = |error: &emberkv::Error| Failure::new(from, error.to_string(), "");
     let builder = Db::builder().cache_bytes(host.cache_bytes()).read_only(true);
-    let db = match device::block_device(from) {
+    let db = match block_device(from) {
         Some(device) => builder.open_device(device),
         None => builder.open(from),
     };

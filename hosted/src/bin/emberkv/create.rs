@@ -1,9 +1,9 @@
 //! The verb `create`.
 
+use emberkv::create::block_device;
 use emberkv_raw::Overwrite;
 
 use crate::args;
-use crate::device::block_device;
 use crate::failure::{Failure, Outcome};
 use crate::host::Host;
 use crate::output::Output;

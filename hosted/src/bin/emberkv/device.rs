@@ -1,10 +1,9 @@
 //! What a store lies on: a file, or a block device. The verbs do not care which.
 
-use std::fs;
 use std::ops::Range;
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use emberkv::create::block_device;
 use emberkv_core::{Access, BlockDevice, Caps, Durability, Geometry};
 use emberkv_file::{FileDevice, FileError, IoMode, Options};
 use emberkv_raw::RawDevice;
@@ -48,19 +47,6 @@ impl HostDevice {
             Self::File(file) if file.mode() == IoMode::Buffered => "buffered",
             Self::File(_) | Self::Raw(_) => "direct",
         }
-    }
-}
-
-/// The block device at `path`, if there is one. The names that stay the same from boot to boot
-/// (`/dev/disk/by-id/..`) are symbolic links, which the device itself does not follow: they are
-/// resolved here, and messages name the device that they lead to.
-pub(crate) fn block_device(path: &Path) -> Option<PathBuf> {
-    let is_device = fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device());
-    let is_link = || path.symlink_metadata().is_ok_and(|found| found.is_symlink());
-    match is_device {
-        true if is_link() => fs::canonicalize(path).ok(),
-        true => Some(path.to_owned()),
-        false => None,
     }
 }
 

@@ -9,6 +9,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use emberkv::create::{
+    CAPACITY_DEFAULT, CAPACITY_MAX_DEFAULT, KEYS_WORTHWHILE, SEGMENTS_AT_START, arena,
+    block_device, directory_of, free_bytes,
+};
 use emberkv::{HostLimits, host_config, random_seed, segment_bytes_for};
 use emberkv_core::format::superblock::{STRIDE_MAX, STRIDE_MIN, SUPERBLOCK_BYTES, Superblock};
 use emberkv_core::memory::plan;
@@ -19,7 +23,7 @@ use emberkv_file::{AlignedBuffer, FileDevice, Options};
 use emberkv_raw::{Overwrite, RawError, Survey};
 use rustix::fs::RenameFlags;
 
-use crate::device::{HostDevice, block_device};
+use crate::device::HostDevice;
 use crate::explain;
 use crate::failure::{At, Failure};
 use crate::size;
@@ -32,21 +36,6 @@ pub(crate) const KEY_BUFFER_BYTES: usize = 1 << 16;
 
 /// Arenas begin at a multiple of this, so that frames are whole pages of the machine.
 const PAGE_BYTES: usize = 4096;
-
-/// Left to the rest of the program: buffers, the standard library, the names of a large directory.
-const HEADROOM_BYTES: usize = 64 << 20;
-
-/// Fewer keys than these save no memory worth speaking of.
-const KEYS_WORTHWHILE: u32 = 1 << 16;
-
-/// Capacity of a new store where the user did not choose.
-const CAPACITY_DEFAULT: u64 = 64 << 20;
-
-/// Most that a new store may grow to where the user did not choose.
-const CAPACITY_MAX_DEFAULT: u64 = 64 << 30;
-
-/// Segments that a new store which may grow has room for at least, superblocks included.
-const SEGMENTS_AT_START: u64 = 5;
 
 /// What this run gives its store.
 #[derive(Debug)]
@@ -237,21 +226,6 @@ fn sizes(
     Ok((capacity.max(least.min(capacity_max)), capacity_max))
 }
 
-/// Free bytes of the file system that `path` would be on, in whole MiB; `None` where it does not
-/// say.
-fn free_bytes(path: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(directory_of(path)).ok()?;
-    let free = found.f_bavail.checked_mul(found.f_frsize)?;
-    (found.f_blocks > 0).then_some(free >> 20 << 20)
-}
-
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
-}
-
 /// A name beside `path`; of the kind that the file backend uses while it writes a new file's zeros.
 fn temporary_name(path: &Path) -> Result<PathBuf, Failure> {
     let seed = random_seed()
@@ -345,15 +319,4 @@ fn no_memory(path: &Path, bytes: usize) -> Failure {
         what,
         "give the pool less with --cache, or the process more with `ulimit -v`",
     )
-}
-
-/// So much aligned memory, if this process can have it.
-fn arena(geometry: &Geometry, bytes: usize) -> Option<AlignedBuffer> {
-    let align = (geometry.buffer_align as usize).max(PAGE_BYTES);
-    // Asked for once to see whether it is there: the buffer itself would end the process if not.
-    // Nothing is touched, so this costs no memory.
-    let mut probe: Vec<u8> = Vec::new();
-    probe.try_reserve_exact(bytes.checked_add(align)?.checked_add(HEADROOM_BYTES)?).ok()?;
-    drop(probe);
-    Some(AlignedBuffer::new(bytes, align))
 }
