@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod canaries;
+mod contract;
 pub mod decay;
 mod deeds;
 pub mod device;
