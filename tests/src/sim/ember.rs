@@ -5,11 +5,11 @@ use emberkv_core::{
     Access, BlockDevice as _, Config, Cursor, Error, Hints, SnapshotId, SnapshotPressure, Store,
     required_bytes,
 };
+use emberkv_file::host_checksums;
 
 use super::device::SimDevice;
 use super::engine::{BatchEnd, Change, Engine, Kv, KvStats, Opening, Pair, Source, Space};
 use super::profile::Setup;
-use super::sums::CHECKSUMS;
 use crate::unallocated::{aside, unallocated};
 
 /// The engine.
@@ -62,7 +62,7 @@ pub fn config(setup: &Setup) -> Config {
         snapshots_max: 3,
         versions_max: versions_max(setup),
         snapshot_pressure: pressure(setup),
-        checksums: CHECKSUMS,
+        checksums: host_checksums(),
         ..Config::default()
     };
     #[cfg(feature = "canaries")]

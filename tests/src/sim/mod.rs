@@ -35,7 +35,6 @@ pub mod shots;
 pub mod shrink;
 pub mod soak;
 pub mod space;
-mod sums;
 pub mod tape;
 pub mod timeline;
 pub mod toy;
