@@ -55,6 +55,13 @@ pub(crate) struct Waiting {
     commit_ns: AtomicU64,
 }
 
+impl Commits {
+    /// Whether somebody makes everything that is staged durable now.
+    pub(crate) fn is_led(&self) -> bool {
+        self.is_led
+    }
+}
+
 #[derive(Debug, Default)]
 struct Batch {
     signal: Signal,

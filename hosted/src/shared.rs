@@ -277,7 +277,10 @@ impl Shared {
                 state.admits(caller)?;
                 match call(state) {
                     Ok(Poll::Ready(value)) => {
-                        self.wake_writer(state);
+                        // Who leads a commit takes the operations itself, and at once.
+                        if !state.commits.is_led() {
+                            self.wake_writer(state);
+                        }
                         Ok(Next::Ready(value))
                     }
                     Ok(Poll::Pending) => Ok(self.next(state)),
