@@ -268,6 +268,36 @@ fn buffered(plan: &Plan) {
     }
 }
 
+/// One writer and two on the same warm store, in turns: the ratio is what counts, and a machine with
+/// moods gives it more steadily than two runs do.
+fn two_writers(plan: &Plan) {
+    const TURN: Duration = Duration::from_millis(100);
+    if !plan.wants("puts by two beside one") {
+        return;
+    }
+    let (_place, db) = store(&plan.directory, Durability::default());
+    warm(&db);
+    let value = vec![7; 100];
+    let mut sums = [(0, Duration::ZERO, Duration::ZERO); 2];
+    let begun = Instant::now();
+    while begun.elapsed() < plan.time * 2 {
+        for (sum, threads) in sums.iter_mut().zip([1, 2]) {
+            let puts = rate(threads, TURN, |_, random| {
+                for _ in 0..64 {
+                    db.put(random.below(500_000).to_le_bytes(), &value).expect("a put");
+                }
+                64
+            });
+            *sum = (sum.0 + puts.calls, sum.1 + puts.time, sum.2 + puts.cpu);
+        }
+    }
+    let [one, two] = sums.map(|(calls, time, cpu)| Rate { calls, time, cpu });
+    show("puts of 100 B, in turns, 1 thread", one, "");
+    let ratio =
+        two.calls as f64 / two.time.as_secs_f64() / one.calls as f64 * one.time.as_secs_f64();
+    show("puts of 100 B, in turns, 2 threads", two, &format!("{ratio:.2} times one thread's"));
+}
+
 fn gets(plan: &Plan) {
     if plan.wants("cached gets") {
         let (_place, db) = store(&plan.directory, Durability::default());
@@ -319,5 +349,6 @@ fn main() {
     beside_bare(&plan);
     durable(&plan);
     buffered(&plan);
+    two_writers(&plan);
     gets(&plan);
 }

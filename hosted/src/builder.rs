@@ -3,7 +3,6 @@
 
 use core::time::Duration;
 use std::path::Path;
-use std::sync::Arc;
 
 use emberkv_core::{Access, Config, Geometry, SnapshotPressure, Store};
 use emberkv_file::{AlignedBuffer, FileDevice, Options};
@@ -15,6 +14,7 @@ use crate::db::Db;
 use crate::device::{ByRef, Device};
 use crate::error::Error;
 use crate::shared::{Phase, Shared, State, StateCell};
+use crate::sync::Arc;
 use crate::worker::Workers;
 use crate::{HostLimits, host_config, random_seed};
 

@@ -12,16 +12,15 @@
 //! if the leader panics, there is no leader any more and everybody is woken: each then looks for
 //! itself.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::task::Poll;
 use core::time::Duration;
-use std::time::Instant;
 
 use emberkv_core::Seq;
 
 use crate::error::Error;
 use crate::shared::{Caller, Shared, State};
 use crate::signal::Signal;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Instant, Ordering, yield_now};
 
 /// Batches whose members may be asleep at once: the one that is written, the one that gathers, one
 /// that wakes up.
@@ -176,7 +175,7 @@ impl Shared {
             if self.commit.members.load(Ordering::Relaxed) >= expected || begun.elapsed() >= most {
                 return;
             }
-            std::thread::yield_now();
+            yield_now();
         }
     }
 

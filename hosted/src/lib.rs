@@ -10,6 +10,7 @@
 mod batch;
 mod builder;
 mod checksums;
+mod combine;
 mod commit;
 mod counts;
 // What the command line shares with `Db`; no promise to anybody else.
@@ -25,6 +26,7 @@ mod read;
 mod shared;
 mod signal;
 mod snapshot;
+mod sync;
 mod value;
 mod worker;
 

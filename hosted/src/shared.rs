@@ -8,29 +8,36 @@
 //! under the lock poisons it: everybody gets [`Error::Panicked`] then.
 
 use core::cell::Cell;
-use core::hint::spin_loop;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::task::Poll;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, RwLock, RwLockWriteGuard, TryLockError};
 
-use emberkv_core::engine::{DeviceOp, Engine, OpKind, Preparer};
+use emberkv_core::engine::{DeviceOp, Engine, Hashed, OpKind, Prepared, Preparer};
 use emberkv_core::{DeviceError, DeviceErrorKind, Error as EngineError};
 use emberkv_file::{AlignedBuffer, FileError, Operation};
 use self_cell::{MutBorrow, self_cell};
 
 use crate::builder::Durability;
+use crate::combine::{Desks, Outcome, Posted};
 use crate::commit::Commits;
 use crate::counts::Counts;
 use crate::device::Device;
 use crate::error::Error;
 use crate::signal::{Signal, Ticket};
+use crate::sync::{
+    Arc, AtomicBool, AtomicU32, AtomicU64, Ordering, PoisonError, RwLock, RwLockWriteGuard,
+    TryLockError, panicking, processors, spin_loop, yield_now,
+};
 
 /// Calls in a row that may wait for nothing: each takes the engine one stage on.
 const IDLE_CALLS_MAX: u32 = 8;
 
 /// Tries for the lock before a thread sleeps: some microseconds in all.
 const TURNS: u32 = 40;
+
+/// Longer writes wait for the lock: copying them would cost more than it saves.
+const LEFT_BYTES_MAX: usize = 4 << 10;
+/// Glances at the desk between two tries for the lock.
+const GLANCES: u32 = 32;
 
 /// Everything that the lock guards.
 pub(crate) struct State<'m> {
@@ -91,6 +98,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// Background threads end.
     pub(crate) stop: AtomicBool,
+    /// Where writers that wait for it leave their writes.
+    desks: Desks<Left>,
     /// Threads that wait for the lock.
     contenders: AtomicU32,
     /// Times that a thread tries again before it sleeps.
@@ -99,6 +108,25 @@ pub(crate) struct Shared {
     pub(crate) record_guess: AtomicU32,
     /// Sequence up to which the last commit leader made everything durable.
     pub(crate) durable: AtomicU64,
+}
+
+/// A write that was left for the holder of the lock.
+#[derive(Debug, Default)]
+struct Left {
+    hashed: Option<Hashed>,
+    key_bytes: usize,
+    bytes: Vec<u8>,
+}
+
+/// The lock, taken.
+pub(crate) type Guard<'s> = RwLockWriteGuard<'s, Option<StateCell>>;
+
+/// How the way to the lock ended for a write.
+pub(crate) enum Entered<'s> {
+    /// At the lock.
+    Locked(Guard<'s>),
+    /// Before: somebody else has staged it.
+    Staged,
 }
 
 /// An operation taken out of the engine, with a buffer for its bytes.
@@ -121,9 +149,14 @@ enum Next<T> {
     Idle,
 }
 
+/// Threads that had a number so far.
+static THREADS: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
 thread_local! {
     /// The buffer of this thread's last transfer.
     static BOUNCE: Cell<Option<AlignedBuffer>> = const { Cell::new(None) };
+    /// This thread's number: which desk it comes to.
+    static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Buffers start at a multiple of this: what any direct I/O asks for.
@@ -152,7 +185,7 @@ impl Shared {
             let engine = &state.engine;
             (engine.preparer(), engine.single_value_max(&[]), engine.durable_seq().0)
         });
-        let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
+        let parallelism = processors();
         Self {
             state: RwLock::new(Some(cell)),
             device,
@@ -165,6 +198,7 @@ impl Shared {
             commit: crate::commit::Waiting::default(),
             counts: Counts::default(),
             stop: AtomicBool::new(false),
+            desks: Desks::default(),
             contenders: AtomicU32::new(0),
             turns: if parallelism > 1 { TURNS } else { 0 },
             record_guess: AtomicU32::new(0),
@@ -175,19 +209,101 @@ impl Shared {
     /// Runs `work` with the engine for itself, also while the store is being closed. No I/O in
     /// there.
     fn lock<T>(&self, work: impl FnOnce(&mut State<'_>) -> T) -> Result<T, Error> {
+        self.lock_by(None, work)
+    }
+
+    /// The same for who may have the lock already. What others have left is staged as well.
+    fn lock_by<T>(
+        &self,
+        guard: Option<Guard<'_>>,
+        work: impl FnOnce(&mut State<'_>) -> T,
+    ) -> Result<T, Error> {
         // Dropped behind the guard.
         let alarm = Alarm(self);
-        let mut guard = self.exclusive()?;
+        let mut guard = match guard {
+            Some(guard) => guard,
+            None => self.exclusive()?,
+        };
         let cell = guard.as_mut().ok_or(Error::Closed)?;
-        let result = cell.with_dependent_mut(|_, state| work(state));
+        let result = cell.with_dependent_mut(|_, state| {
+            let result = work(state);
+            self.serve(state);
+            result
+        });
         drop(guard);
         drop(alarm);
         Ok(result)
     }
 
+    /// Stages what others have left, and leaves what needs more than that to them.
+    fn serve(&self, state: &mut State<'_>) {
+        self.desks.serve(|left| {
+            if state.phase != Phase::Open {
+                return None;
+            }
+            let (key, value) = left.bytes.split_at(left.key_bytes);
+            match state.engine.poll_put_prepared(&left.hashed?.with(key, value)) {
+                Ok(Poll::Ready(seq)) => {
+                    self.staged(state);
+                    self.wake_writer(state);
+                    Some(seq.0)
+                }
+                Ok(Poll::Pending) | Err(_) => None,
+            }
+        });
+    }
+
+    /// To the lock, for a write that somebody else may stage meanwhile.
+    pub(crate) fn enter(&self, write: &Prepared<'_>) -> Result<Entered<'_>, Error> {
+        match self.state.try_write() {
+            Ok(guard) => return Ok(Entered::Locked(guard)),
+            Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let (hashed, key, value) = write.into_parts();
+        if self.turns == 0 || key.len() + value.len() > LEFT_BYTES_MAX {
+            return self.exclusive().map(Entered::Locked);
+        }
+        let posted = self.desks.post(NUMBER.with(|&number| number), |left| {
+            left.hashed = Some(hashed);
+            left.key_bytes = key.len();
+            left.bytes.clear();
+            left.bytes.extend_from_slice(key);
+            left.bytes.extend_from_slice(value);
+        });
+        match posted {
+            Some(posted) => self.wait_at(&posted),
+            None => self.exclusive().map(Entered::Locked),
+        }
+    }
+
+    fn wait_at(&self, posted: &Posted) -> Result<Entered<'_>, Error> {
+        let with_lock = |guard| match self.desks.take_back(posted) {
+            Outcome::Staged(_) => Entered::Staged,
+            Outcome::Refused => Entered::Locked(guard),
+        };
+        for turn in 0..self.turns {
+            for _ in 0..GLANCES {
+                match self.desks.settled(posted) {
+                    Some(Outcome::Staged(_)) => return Ok(Entered::Staged),
+                    Some(Outcome::Refused) => return self.exclusive().map(Entered::Locked),
+                    None => spin_loop(),
+                }
+            }
+            match self.state.try_write() {
+                Ok(guard) => return Ok(with_lock(guard)),
+                Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
+                Err(TryLockError::WouldBlock) if turn < self.turns / 2 => {}
+                // Who holds it may have lost its processor.
+                Err(TryLockError::WouldBlock) => yield_now(),
+            }
+        }
+        self.blocking().map(with_lock)
+    }
+
     /// The lock is held for less time than it takes to fall asleep: who finds it taken turns round
     /// for a moment first.
-    fn exclusive(&self) -> Result<RwLockWriteGuard<'_, Option<StateCell>>, Error> {
+    fn exclusive(&self) -> Result<Guard<'_>, Error> {
         for turn in 0..=self.turns {
             match self.state.try_write() {
                 Ok(guard) => return Ok(guard),
@@ -196,9 +312,13 @@ impl Shared {
                     (0..turn.min(16)).for_each(|_| spin_loop());
                 }
                 // Who holds it may have lost its processor.
-                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+                Err(TryLockError::WouldBlock) => yield_now(),
             }
         }
+        self.blocking()
+    }
+
+    fn blocking(&self) -> Result<Guard<'_>, Error> {
         self.contenders.fetch_add(1, Ordering::Relaxed);
         let guard = self.state.write();
         self.contenders.fetch_sub(1, Ordering::Relaxed);
@@ -251,13 +371,13 @@ impl Shared {
             if self.contenders.load(Ordering::Relaxed) == 0 {
                 return;
             }
-            std::thread::yield_now();
+            yield_now();
         }
     }
 
     /// Takes the engine out, for good; `None` where that was done before.
     pub(crate) fn take(&self) -> Option<StateCell> {
-        self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        self.state.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Drives a call of the engine until it is ready, executing device operations or waiting for
@@ -265,13 +385,23 @@ impl Shared {
     pub(crate) fn drive<T>(
         &self,
         caller: Caller,
+        call: impl FnMut(&mut State<'_>) -> Result<Poll<T>, EngineError>,
+    ) -> Result<T, Error> {
+        self.drive_from(None, caller, call)
+    }
+
+    /// The same for who may have the lock already.
+    pub(crate) fn drive_from<T>(
+        &self,
+        mut guard: Option<Guard<'_>>,
+        caller: Caller,
         mut call: impl FnMut(&mut State<'_>) -> Result<Poll<T>, EngineError>,
     ) -> Result<T, Error> {
         let mut done = None;
         let mut idle = 0;
         loop {
             let finished = done.take();
-            let next = self.lock(|state| {
+            let next = self.lock_by(guard.take(), |state| {
                 // What was executed is told whatever comes of the call.
                 self.finish(state, finished);
                 state.admits(caller)?;
@@ -426,7 +556,7 @@ struct Alarm<'s>(&'s Shared);
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if panicking() {
             self.0.wake_all();
         }
     }
