@@ -19,7 +19,7 @@ use crate::counts::DeviceCounts;
 use crate::error::Error;
 use crate::iter::Iter;
 use crate::read::At;
-use crate::shared::{Caller, Entered, Guard, Phase, Shared, State};
+use crate::shared::{Caller, Guard, Phase, Shared, State};
 use crate::snapshot::Snapshot;
 use crate::sync::{Arc, Mutex, PoisonError};
 use crate::value::Value;
@@ -163,10 +163,7 @@ impl Db {
         }
         let write = shared.preparer.put(key, value);
         let guard = match ack {
-            Ack::Staged => match shared.enter(&write)? {
-                Entered::Staged => return Ok(()),
-                Entered::Locked(guard) => Some(guard),
-            },
+            Ack::Staged => Some(shared.enter()?),
             Ack::Durable => None,
         };
         self.stage_from(guard, ack, |state| state.engine.poll_put_prepared(&write))

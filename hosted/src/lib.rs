@@ -10,7 +10,6 @@
 mod batch;
 mod builder;
 mod checksums;
-mod combine;
 mod commit;
 mod counts;
 // What the command line shares with `Db`; no promise to anybody else.

@@ -11,13 +11,12 @@ use core::cell::Cell;
 use core::task::Poll;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use emberkv_core::engine::{DeviceOp, Engine, Hashed, OpKind, Prepared, Preparer};
+use emberkv_core::engine::{DeviceOp, Engine, OpKind, Preparer};
 use emberkv_core::{DeviceError, DeviceErrorKind, Error as EngineError};
 use emberkv_file::{AlignedBuffer, FileError, Operation};
 use self_cell::{MutBorrow, self_cell};
 
 use crate::builder::Durability;
-use crate::combine::{Desks, Outcome, Posted};
 use crate::commit::Commits;
 use crate::counts::Counts;
 use crate::device::Device;
@@ -34,10 +33,10 @@ const IDLE_CALLS_MAX: u32 = 8;
 /// Tries for the lock before a thread sleeps: some microseconds in all.
 const TURNS: u32 = 40;
 
-/// Longer writes wait for the lock: copying them would cost more than it saves.
-const LEFT_BYTES_MAX: usize = 4 << 10;
-/// Glances at the desk between two tries for the lock.
-const GLANCES: u32 = 32;
+/// Turns of a put that found the lock taken, before it tries again: some 20 microseconds.
+const STEP_BACK_TURNS: u32 = 400;
+/// Times that a put steps back before it sleeps.
+const STEPS_BACK_MAX: u32 = 64;
 
 /// Everything that the lock guards.
 pub(crate) struct State<'m> {
@@ -98,8 +97,6 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// Background threads end.
     pub(crate) stop: AtomicBool,
-    /// Where writers that wait for it leave their writes.
-    desks: Desks<Left>,
     /// Threads that wait for the lock.
     contenders: AtomicU32,
     /// Times that a thread tries again before it sleeps.
@@ -110,24 +107,8 @@ pub(crate) struct Shared {
     pub(crate) durable: AtomicU64,
 }
 
-/// A write that was left for the holder of the lock.
-#[derive(Debug, Default)]
-struct Left {
-    hashed: Option<Hashed>,
-    key_bytes: usize,
-    bytes: Vec<u8>,
-}
-
 /// The lock, taken.
 pub(crate) type Guard<'s> = RwLockWriteGuard<'s, Option<StateCell>>;
-
-/// How the way to the lock ended for a write.
-pub(crate) enum Entered<'s> {
-    /// At the lock.
-    Locked(Guard<'s>),
-    /// Before: somebody else has staged it.
-    Staged,
-}
 
 /// An operation taken out of the engine, with a buffer for its bytes.
 pub(crate) struct Job {
@@ -149,14 +130,9 @@ enum Next<T> {
     Idle,
 }
 
-/// Threads that had a number so far.
-static THREADS: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
-
 thread_local! {
     /// The buffer of this thread's last transfer.
     static BOUNCE: Cell<Option<AlignedBuffer>> = const { Cell::new(None) };
-    /// This thread's number: which desk it comes to.
-    static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Buffers start at a multiple of this: what any direct I/O asks for.
@@ -198,7 +174,6 @@ impl Shared {
             commit: crate::commit::Waiting::default(),
             counts: Counts::default(),
             stop: AtomicBool::new(false),
-            desks: Desks::default(),
             contenders: AtomicU32::new(0),
             turns: if parallelism > 1 { TURNS } else { 0 },
             record_guess: AtomicU32::new(0),
@@ -212,7 +187,7 @@ impl Shared {
         self.lock_by(None, work)
     }
 
-    /// The same for who may have the lock already. What others have left is staged as well.
+    /// The same for who may have the lock already.
     fn lock_by<T>(
         &self,
         guard: Option<Guard<'_>>,
@@ -225,80 +200,27 @@ impl Shared {
             None => self.exclusive()?,
         };
         let cell = guard.as_mut().ok_or(Error::Closed)?;
-        let result = cell.with_dependent_mut(|_, state| {
-            let result = work(state);
-            self.serve(state);
-            result
-        });
+        let result = cell.with_dependent_mut(|_, state| work(state));
         drop(guard);
         drop(alarm);
         Ok(result)
     }
 
-    /// Stages what others have left, and leaves what needs more than that to them.
-    fn serve(&self, state: &mut State<'_>) {
-        self.desks.serve(|left| {
-            if state.phase != Phase::Open {
-                return None;
-            }
-            let (key, value) = left.bytes.split_at(left.key_bytes);
-            match state.engine.poll_put_prepared(&left.hashed?.with(key, value)) {
-                Ok(Poll::Ready(seq)) => {
-                    self.staged(state);
-                    self.wake_writer(state);
-                    Some(seq.0)
-                }
-                Ok(Poll::Pending) | Err(_) => None,
-            }
-        });
-    }
-
-    /// To the lock, for a write that somebody else may stage meanwhile.
-    pub(crate) fn enter(&self, write: &Prepared<'_>) -> Result<Entered<'_>, Error> {
-        match self.state.try_write() {
-            Ok(guard) => return Ok(Entered::Locked(guard)),
-            Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
-            Err(TryLockError::WouldBlock) => {}
+    /// The lock for a put, which is done in less time than it takes to bring what the engine works
+    /// with to another processor. So two writers that take turns at each put are slower than one:
+    /// who finds the lock taken leaves it to the other for some dozens of puts.
+    pub(crate) fn enter(&self) -> Result<Guard<'_>, Error> {
+        if self.turns == 0 {
+            return self.exclusive();
         }
-        let (hashed, key, value) = write.into_parts();
-        if self.turns == 0 || key.len() + value.len() > LEFT_BYTES_MAX {
-            return self.exclusive().map(Entered::Locked);
-        }
-        let posted = self.desks.post(NUMBER.with(|&number| number), |left| {
-            left.hashed = Some(hashed);
-            left.key_bytes = key.len();
-            left.bytes.clear();
-            left.bytes.extend_from_slice(key);
-            left.bytes.extend_from_slice(value);
-        });
-        match posted {
-            Some(posted) => self.wait_at(&posted),
-            None => self.exclusive().map(Entered::Locked),
-        }
-    }
-
-    fn wait_at(&self, posted: &Posted) -> Result<Entered<'_>, Error> {
-        let with_lock = |guard| match self.desks.take_back(posted) {
-            Outcome::Staged(_) => Entered::Staged,
-            Outcome::Refused => Entered::Locked(guard),
-        };
-        for turn in 0..self.turns {
-            for _ in 0..GLANCES {
-                match self.desks.settled(posted) {
-                    Some(Outcome::Staged(_)) => return Ok(Entered::Staged),
-                    Some(Outcome::Refused) => return self.exclusive().map(Entered::Locked),
-                    None => spin_loop(),
-                }
-            }
+        for _ in 0..STEPS_BACK_MAX {
             match self.state.try_write() {
-                Ok(guard) => return Ok(with_lock(guard)),
+                Ok(guard) => return Ok(guard),
                 Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
-                Err(TryLockError::WouldBlock) if turn < self.turns / 2 => {}
-                // Who holds it may have lost its processor.
-                Err(TryLockError::WouldBlock) => yield_now(),
+                Err(TryLockError::WouldBlock) => (0..STEP_BACK_TURNS).for_each(|_| spin_loop()),
             }
         }
-        self.blocking().map(with_lock)
+        self.blocking()
     }
 
     /// The lock is held for less time than it takes to fall asleep: who finds it taken turns round

@@ -28,7 +28,7 @@ pub use core_state::Engine;
 pub use iterate::Cursor;
 pub use ops::{DeviceOp, Gather, OpId, OpKind};
 pub use plan::{Parts, ReadPlan};
-pub use prepared::{Hashed, Prepared, Preparer};
+pub use prepared::{Prepared, Preparer};
 pub use read::Record;
 pub use scrub::{Pass, ScrubProgress};
 

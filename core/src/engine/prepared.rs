@@ -91,34 +91,6 @@ impl core::fmt::Debug for Prepared<'_> {
     }
 }
 
-/// What was hashed of a [`Prepared`], without its bytes: a thread that hands its write to another one copies those, and
-/// they are put together again there.
-#[derive(Clone, Copy, Debug)]
-pub struct Hashed {
-    kind: RecordKind,
-    fingerprint: Fingerprint,
-    inner: u32,
-}
-
-impl Hashed {
-    /// The write again. The bytes must be the same that were hashed: the checksum of others would make a record that no
-    /// reader accepts.
-    #[must_use]
-    pub const fn with<'a>(&self, key: &'a [u8], value: &'a [u8]) -> Prepared<'a> {
-        let Self { kind, fingerprint, inner } = *self;
-        Prepared { kind, key, value, fingerprint, inner }
-    }
-}
-
-impl<'a> Prepared<'a> {
-    /// The write without its bytes, its key, and its value.
-    #[must_use]
-    pub const fn into_parts(self) -> (Hashed, &'a [u8], &'a [u8]) {
-        let Self { kind, key, value, fingerprint, inner } = self;
-        (Hashed { kind, fingerprint, inner }, key, value)
-    }
-}
-
 impl Prepared<'_> {
     /// The key's fingerprint.
     #[must_use]
