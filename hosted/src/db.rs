@@ -14,9 +14,9 @@ use emberkv_core::{Error as EngineError, Seq};
 
 use crate::batch::{Batch, Write};
 use crate::builder::{Builder, Durability};
-use crate::commit::Part;
 use crate::counts::DeviceCounts;
 use crate::error::Error;
+use crate::handover::Part;
 use crate::iter::Iter;
 use crate::read::At;
 use crate::shared::{Caller, Guard, Phase, Shared, State};

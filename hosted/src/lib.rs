@@ -18,6 +18,7 @@ pub mod create;
 mod db;
 mod device;
 mod error;
+mod handover;
 mod iter;
 mod maintain;
 mod many;

@@ -17,14 +17,14 @@ use emberkv_file::{AlignedBuffer, FileError, Operation};
 use self_cell::{MutBorrow, self_cell};
 
 use crate::builder::Durability;
-use crate::commit::Commits;
 use crate::counts::Counts;
 use crate::device::Device;
 use crate::error::Error;
+use crate::handover::{Commits, Waiting};
 use crate::signal::{Signal, Ticket};
 use crate::sync::{
-    Arc, AtomicBool, AtomicU32, AtomicU64, Ordering, PoisonError, RwLock, RwLockWriteGuard,
-    TryLockError, panicking, processors, spin_loop, yield_now,
+    Arc, AtomicBool, AtomicU32, Ordering, PoisonError, RwLock, RwLockWriteGuard, TryLockError,
+    panicking, processors, spin_loop, yield_now,
 };
 
 /// Calls in a row that may wait for nothing: each takes the engine one stage on.
@@ -93,7 +93,8 @@ pub(crate) struct Shared {
     pub(crate) work: Signal,
     /// For the merger.
     pub(crate) merging: Signal,
-    pub(crate) commit: crate::commit::Waiting,
+    pub(crate) commit: Waiting,
+    pub(crate) pace: crate::commit::Pace,
     pub(crate) counts: Counts,
     /// Background threads end.
     pub(crate) stop: AtomicBool,
@@ -103,8 +104,6 @@ pub(crate) struct Shared {
     turns: u32,
     /// Bytes of the record that was read last, as a guess for the next one.
     pub(crate) record_guess: AtomicU32,
-    /// Sequence up to which the last commit leader made everything durable.
-    pub(crate) durable: AtomicU64,
 }
 
 /// The lock, taken.
@@ -171,13 +170,13 @@ impl Shared {
             progress: Signal::default(),
             work: Signal::default(),
             merging: Signal::default(),
-            commit: crate::commit::Waiting::default(),
+            commit: Waiting::from(durable),
+            pace: crate::commit::Pace::default(),
             counts: Counts::default(),
             stop: AtomicBool::new(false),
             contenders: AtomicU32::new(0),
             turns: if parallelism > 1 { TURNS } else { 0 },
             record_guess: AtomicU32::new(0),
-            durable: AtomicU64::new(durable),
         }
     }
 
