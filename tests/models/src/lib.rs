@@ -5,9 +5,11 @@
 //! schedule drawn at random. Each model also runs on copies of the code with a bug seeded, and must
 //! find it. Used by `tests/`.
 
-#![expect(missing_docs, dead_code, reason = "code of another crate, in part")]
+#![expect(missing_docs, unreachable_pub, dead_code, reason = "code of another crate, in part")]
 
 mod loom_sync;
+mod medium;
+mod shuttle_sync;
 
 /// One copy of the protocols, with the models beside it.
 macro_rules! variant {
@@ -15,6 +17,16 @@ macro_rules! variant {
         pub mod $name {
             $($protocols)*
             include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/protocols.rs"));
+        }
+    };
+}
+
+/// One copy of the whole, with the schedules beside it.
+macro_rules! whole {
+    ($name:ident { $($whole:tt)* }) => {
+        pub mod $name {
+            $($whole)*
+            include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/schedules.rs"));
         }
     };
 }
