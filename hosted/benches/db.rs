@@ -115,6 +115,16 @@ fn store(directory: &Path, durability: Durability) -> (tempfile::TempDir, Db) {
     (place, db)
 }
 
+/// Fills the pool and touches the keydir, so that the system has given memory to both: clearing it
+/// is most of the time of the first writes of a process.
+fn warm(db: &Db) {
+    let mut random = Random(3);
+    for _ in 0..100_000 {
+        db.put(random.below(1_000_000).to_le_bytes(), [7; 1024]).expect("a put");
+    }
+    db.sync().expect("a sync");
+}
+
 fn bare(plan: &Plan) {
     if !plan.wants("bare") {
         return;
@@ -142,6 +152,71 @@ fn bare(plan: &Plan) {
     }
 }
 
+/// One writer beside a bare loop of durable writes into a file of the same size, in turns, so that
+/// both meet the same moods of the disk. The store's memory is warm before it counts.
+fn beside_bare(plan: &Plan) {
+    /// Calls of one side before it is the other's turn.
+    const TURN: u32 = 16;
+    const CACHE_BYTES: u64 = 4 << 20;
+    for capacity in [1 << 30, 96 << 20] {
+        let name = format!("durable puts beside bare, {} MiB", capacity >> 20);
+        if !plan.wants(&name) {
+            continue;
+        }
+        let place = tempfile::tempdir_in(&plan.directory).expect("a directory");
+        let options = Options { capacity, ..Options::default() };
+        let bare = FileDevice::create(place.path().join("bare"), &options).expect("a file");
+        let db = Db::builder()
+            .capacity(capacity)
+            .max_capacity(capacity)
+            .cache_bytes(CACHE_BYTES)
+            .max_keys(100_000)
+            .durability(Durability::Buffered)
+            .open(place.path().join("bench.ember"))
+            .expect("a store");
+        let page = AlignedBuffer::new(4096, 4096);
+        let mut random = Random(1);
+        let (mut at, mut turn) = (0, 0);
+        let mut times = [const { Vec::new() }; 2];
+        let mut begun = Instant::now();
+        let warm = CACHE_BYTES as u32 / 4096 / TURN * 2;
+        while turn < warm || begun.elapsed() < plan.time * 2 {
+            if turn == warm {
+                times.iter_mut().for_each(Vec::clear);
+                begun = Instant::now();
+            }
+            turn += 1;
+            for _ in 0..TURN {
+                let start = Instant::now();
+                (&bare).write(at, &[&page], How::Durable).expect("a write");
+                times[0].push(start.elapsed());
+                at = (at + 4096) % capacity;
+            }
+            for _ in 0..TURN {
+                let key = random.below(50_000).to_le_bytes();
+                let start = Instant::now();
+                db.put_durable(key, [7; 100]).expect("a put");
+                times[1].push(start.elapsed());
+            }
+        }
+        let [bare, puts] = times.map(|mut times| {
+            times.sort_unstable();
+            let mean = times.iter().sum::<Duration>().as_secs_f64() / times.len() as f64;
+            (1.0 / mean, times[times.len() / 2].as_micros(), times[times.len() * 99 / 100])
+        });
+        println!(
+            "{name:<40} {:>6.0} /s, p50 {} us, p99 {:?}; bare {:.0} /s, p50 {} us, p99 {:?}: {:.1} %",
+            puts.0,
+            puts.1,
+            puts.2,
+            bare.0,
+            bare.1,
+            bare.2,
+            100.0 * puts.0 / bare.0
+        );
+    }
+}
+
 fn durable(plan: &Plan) {
     for threads in [1, 4, 16, 64] {
         let name = format!("durable puts, {threads} threads");
@@ -149,6 +224,7 @@ fn durable(plan: &Plan) {
             continue;
         }
         let (_place, db) = store(&plan.directory, Durability::Buffered);
+        warm(&db);
         let before = db.stats().expect("figures").device;
         let puts = rate(threads, plan.time, |_, random| {
             let key = random.below(1_000_000).to_le_bytes();
@@ -190,6 +266,36 @@ fn buffered(plan: &Plan) {
         });
         show("puts in batches of 1000", puts, "");
     }
+}
+
+/// One writer and two on the same warm store, in turns: the ratio is what counts, and a machine with
+/// moods gives it more steadily than two runs do.
+fn two_writers(plan: &Plan) {
+    const TURN: Duration = Duration::from_millis(100);
+    if !plan.wants("puts by two beside one") {
+        return;
+    }
+    let (_place, db) = store(&plan.directory, Durability::default());
+    warm(&db);
+    let value = vec![7; 100];
+    let mut sums = [(0, Duration::ZERO, Duration::ZERO); 2];
+    let begun = Instant::now();
+    while begun.elapsed() < plan.time * 2 {
+        for (sum, threads) in sums.iter_mut().zip([1, 2]) {
+            let puts = rate(threads, TURN, |_, random| {
+                for _ in 0..64 {
+                    db.put(random.below(500_000).to_le_bytes(), &value).expect("a put");
+                }
+                64
+            });
+            *sum = (sum.0 + puts.calls, sum.1 + puts.time, sum.2 + puts.cpu);
+        }
+    }
+    let [one, two] = sums.map(|(calls, time, cpu)| Rate { calls, time, cpu });
+    show("puts of 100 B, in turns, 1 thread", one, "");
+    let ratio =
+        two.calls as f64 / two.time.as_secs_f64() / one.calls as f64 * one.time.as_secs_f64();
+    show("puts of 100 B, in turns, 2 threads", two, &format!("{ratio:.2} times one thread's"));
 }
 
 fn gets(plan: &Plan) {
@@ -240,7 +346,9 @@ fn gets(plan: &Plan) {
 fn main() {
     let plan = Plan::of_arguments();
     bare(&plan);
+    beside_bare(&plan);
     durable(&plan);
     buffered(&plan);
+    two_writers(&plan);
     gets(&plan);
 }

@@ -4,7 +4,6 @@
 use core::time::Duration;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use emberkv_core::{Access, Config, Geometry, SnapshotPressure, Store};
 use emberkv_file::{AlignedBuffer, FileDevice, Options};
@@ -16,6 +15,7 @@ use crate::db::Db;
 use crate::device::{ByRef, Device};
 use crate::error::Error;
 use crate::shared::{Phase, Shared, State, StateCell};
+use crate::sync::Arc;
 use crate::worker::Workers;
 use crate::{HostLimits, host_config, random_seed};
 

@@ -1,8 +1,8 @@
 //! What a store asked of its device, counted beside the engine.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use emberkv_core::Durability;
+
+use crate::sync::{AtomicU64, Ordering};
 
 /// Device calls since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

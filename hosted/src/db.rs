@@ -7,7 +7,6 @@
 use core::fmt;
 use core::task::Poll;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use emberkv_core::engine::{Prepared, StreamSource};
 use emberkv_core::types::EntryKind;
@@ -15,13 +14,14 @@ use emberkv_core::{Error as EngineError, Seq};
 
 use crate::batch::{Batch, Write};
 use crate::builder::{Builder, Durability};
-use crate::commit::Part;
 use crate::counts::DeviceCounts;
 use crate::error::Error;
+use crate::handover::Part;
 use crate::iter::Iter;
 use crate::read::At;
-use crate::shared::{Caller, Phase, Shared, State};
+use crate::shared::{Caller, Guard, Phase, Shared, State};
 use crate::snapshot::Snapshot;
+use crate::sync::{Arc, Mutex, PoisonError};
 use crate::value::Value;
 use crate::worker::Workers;
 
@@ -162,17 +162,31 @@ impl Db {
             return self.acknowledge(ack);
         }
         let write = shared.preparer.put(key, value);
-        self.stage(ack, |state| state.engine.poll_put_prepared(&write))
+        let guard = match ack {
+            Ack::Staged => Some(shared.enter()?),
+            Ack::Durable => None,
+        };
+        self.stage_from(guard, ack, |state| state.engine.poll_put_prepared(&write))
     }
 
     /// Drives a call that stages, and what makes it durable.
     fn stage(
         &self,
         ack: Ack,
+        call: impl FnMut(&mut State<'_>) -> Result<Poll<Seq>, EngineError>,
+    ) -> Result<(), Error> {
+        self.stage_from(None, ack, call)
+    }
+
+    /// The same for who may have the lock already.
+    fn stage_from(
+        &self,
+        guard: Option<Guard<'_>>,
+        ack: Ack,
         mut call: impl FnMut(&mut State<'_>) -> Result<Poll<Seq>, EngineError>,
     ) -> Result<(), Error> {
         let shared = self.shared();
-        let (part, seq) = shared.drive(Caller::Anyone, |state| {
+        let (part, seq) = shared.drive_from(guard, Caller::Anyone, |state| {
             let Poll::Ready(seq) = call(state)? else { return Ok(Poll::Pending) };
             Ok(Poll::Ready(match ack {
                 Ack::Staged => {

@@ -3,7 +3,6 @@
 
 use core::fmt;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use emberkv_core::Cursor;
 use emberkv_core::keydir::Entry;
@@ -13,6 +12,7 @@ use crate::error::Error;
 use crate::read::{At, Found, Outcome, Planned};
 use crate::shared::Shared;
 use crate::snapshot::Held;
+use crate::sync::Arc;
 use crate::value::Value;
 
 /// Entries that are planned at once: the lock is held for some microseconds.

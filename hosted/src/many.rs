@@ -1,16 +1,13 @@
 //! `get_many`: all keys are planned under one lock, so that the answers are of one moment; what the
 //! pool does not have is then read with several reads in flight.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-
 use emberkv_core::keydir::Entry;
 use emberkv_core::types::Fingerprint;
 
 use crate::error::Error;
 use crate::read::{At, Found, Outcome, Planned};
 use crate::shared::Shared;
+use crate::sync::{AtomicUsize, Mutex, Ordering, PoisonError, scope};
 use crate::value::Value;
 
 /// So many reads are worth a thread of their own.
@@ -128,7 +125,7 @@ impl Shared {
                 done.lock().unwrap_or_else(PoisonError::into_inner).push((wanted, outcome));
             }
         };
-        std::thread::scope(|scope| {
+        scope(|scope| {
             for _ in 1..threads {
                 scope.spawn(work);
             }

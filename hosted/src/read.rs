@@ -6,7 +6,6 @@
 //! gets on.
 
 use core::ops::Range;
-use core::sync::atomic::Ordering;
 
 use emberkv_core::engine::{ChunkHead, Parts, ReadPlan};
 use emberkv_core::keydir::Entry;
@@ -16,6 +15,7 @@ use emberkv_file::FileError;
 
 use crate::error::Error;
 use crate::shared::{Shared, State, keep_buffer, take_buffer};
+use crate::sync::Ordering;
 use crate::value::Value;
 
 /// Larger records are not allocated ahead.

@@ -8,11 +8,8 @@
 //! under the lock poisons it: everybody gets [`Error::Panicked`] then.
 
 use core::cell::Cell;
-use core::hint::spin_loop;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::task::Poll;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, RwLock, RwLockWriteGuard, TryLockError};
 
 use emberkv_core::engine::{DeviceOp, Engine, OpKind, Preparer};
 use emberkv_core::{DeviceError, DeviceErrorKind, Error as EngineError};
@@ -20,17 +17,26 @@ use emberkv_file::{AlignedBuffer, FileError, Operation};
 use self_cell::{MutBorrow, self_cell};
 
 use crate::builder::Durability;
-use crate::commit::Commits;
 use crate::counts::Counts;
 use crate::device::Device;
 use crate::error::Error;
+use crate::handover::{Commits, Waiting};
 use crate::signal::{Signal, Ticket};
+use crate::sync::{
+    Arc, AtomicBool, AtomicU32, Ordering, PoisonError, RwLock, RwLockWriteGuard, TryLockError,
+    panicking, processors, spin_loop, yield_now,
+};
 
 /// Calls in a row that may wait for nothing: each takes the engine one stage on.
 const IDLE_CALLS_MAX: u32 = 8;
 
 /// Tries for the lock before a thread sleeps: some microseconds in all.
 const TURNS: u32 = 40;
+
+/// Turns of a put that found the lock taken, before it tries again: some 20 microseconds.
+const STEP_BACK_TURNS: u32 = 400;
+/// Times that a put steps back before it sleeps.
+const STEPS_BACK_MAX: u32 = 64;
 
 /// Everything that the lock guards.
 pub(crate) struct State<'m> {
@@ -87,7 +93,8 @@ pub(crate) struct Shared {
     pub(crate) work: Signal,
     /// For the merger.
     pub(crate) merging: Signal,
-    pub(crate) commit: crate::commit::Waiting,
+    pub(crate) commit: Waiting,
+    pub(crate) pace: crate::commit::Pace,
     pub(crate) counts: Counts,
     /// Background threads end.
     pub(crate) stop: AtomicBool,
@@ -97,9 +104,10 @@ pub(crate) struct Shared {
     turns: u32,
     /// Bytes of the record that was read last, as a guess for the next one.
     pub(crate) record_guess: AtomicU32,
-    /// Sequence up to which the last commit leader made everything durable.
-    pub(crate) durable: AtomicU64,
 }
+
+/// The lock, taken.
+pub(crate) type Guard<'s> = RwLockWriteGuard<'s, Option<StateCell>>;
 
 /// An operation taken out of the engine, with a buffer for its bytes.
 pub(crate) struct Job {
@@ -152,7 +160,7 @@ impl Shared {
             let engine = &state.engine;
             (engine.preparer(), engine.single_value_max(&[]), engine.durable_seq().0)
         });
-        let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
+        let parallelism = processors();
         Self {
             state: RwLock::new(Some(cell)),
             device,
@@ -162,22 +170,34 @@ impl Shared {
             progress: Signal::default(),
             work: Signal::default(),
             merging: Signal::default(),
-            commit: crate::commit::Waiting::default(),
+            commit: Waiting::from(durable),
+            pace: crate::commit::Pace::default(),
             counts: Counts::default(),
             stop: AtomicBool::new(false),
             contenders: AtomicU32::new(0),
             turns: if parallelism > 1 { TURNS } else { 0 },
             record_guess: AtomicU32::new(0),
-            durable: AtomicU64::new(durable),
         }
     }
 
     /// Runs `work` with the engine for itself, also while the store is being closed. No I/O in
     /// there.
     fn lock<T>(&self, work: impl FnOnce(&mut State<'_>) -> T) -> Result<T, Error> {
+        self.lock_by(None, work)
+    }
+
+    /// The same for who may have the lock already.
+    fn lock_by<T>(
+        &self,
+        guard: Option<Guard<'_>>,
+        work: impl FnOnce(&mut State<'_>) -> T,
+    ) -> Result<T, Error> {
         // Dropped behind the guard.
         let alarm = Alarm(self);
-        let mut guard = self.exclusive()?;
+        let mut guard = match guard {
+            Some(guard) => guard,
+            None => self.exclusive()?,
+        };
         let cell = guard.as_mut().ok_or(Error::Closed)?;
         let result = cell.with_dependent_mut(|_, state| work(state));
         drop(guard);
@@ -185,9 +205,26 @@ impl Shared {
         Ok(result)
     }
 
+    /// The lock for a put, which is done in less time than it takes to bring what the engine works
+    /// with to another processor. So two writers that take turns at each put are slower than one:
+    /// who finds the lock taken leaves it to the other for some dozens of puts.
+    pub(crate) fn enter(&self) -> Result<Guard<'_>, Error> {
+        if self.turns == 0 {
+            return self.exclusive();
+        }
+        for _ in 0..STEPS_BACK_MAX {
+            match self.state.try_write() {
+                Ok(guard) => return Ok(guard),
+                Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
+                Err(TryLockError::WouldBlock) => (0..STEP_BACK_TURNS).for_each(|_| spin_loop()),
+            }
+        }
+        self.blocking()
+    }
+
     /// The lock is held for less time than it takes to fall asleep: who finds it taken turns round
     /// for a moment first.
-    fn exclusive(&self) -> Result<RwLockWriteGuard<'_, Option<StateCell>>, Error> {
+    fn exclusive(&self) -> Result<Guard<'_>, Error> {
         for turn in 0..=self.turns {
             match self.state.try_write() {
                 Ok(guard) => return Ok(guard),
@@ -196,9 +233,13 @@ impl Shared {
                     (0..turn.min(16)).for_each(|_| spin_loop());
                 }
                 // Who holds it may have lost its processor.
-                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+                Err(TryLockError::WouldBlock) => yield_now(),
             }
         }
+        self.blocking()
+    }
+
+    fn blocking(&self) -> Result<Guard<'_>, Error> {
         self.contenders.fetch_add(1, Ordering::Relaxed);
         let guard = self.state.write();
         self.contenders.fetch_sub(1, Ordering::Relaxed);
@@ -251,13 +292,13 @@ impl Shared {
             if self.contenders.load(Ordering::Relaxed) == 0 {
                 return;
             }
-            std::thread::yield_now();
+            yield_now();
         }
     }
 
     /// Takes the engine out, for good; `None` where that was done before.
     pub(crate) fn take(&self) -> Option<StateCell> {
-        self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        self.state.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Drives a call of the engine until it is ready, executing device operations or waiting for
@@ -265,19 +306,32 @@ impl Shared {
     pub(crate) fn drive<T>(
         &self,
         caller: Caller,
+        call: impl FnMut(&mut State<'_>) -> Result<Poll<T>, EngineError>,
+    ) -> Result<T, Error> {
+        self.drive_from(None, caller, call)
+    }
+
+    /// The same for who may have the lock already.
+    pub(crate) fn drive_from<T>(
+        &self,
+        mut guard: Option<Guard<'_>>,
+        caller: Caller,
         mut call: impl FnMut(&mut State<'_>) -> Result<Poll<T>, EngineError>,
     ) -> Result<T, Error> {
         let mut done = None;
         let mut idle = 0;
         loop {
             let finished = done.take();
-            let next = self.lock(|state| {
+            let next = self.lock_by(guard.take(), |state| {
                 // What was executed is told whatever comes of the call.
                 self.finish(state, finished);
                 state.admits(caller)?;
                 match call(state) {
                     Ok(Poll::Ready(value)) => {
-                        self.wake_writer(state);
+                        // Who leads a commit takes the operations itself, and at once.
+                        if !state.commits.is_led() {
+                            self.wake_writer(state);
+                        }
                         Ok(Next::Ready(value))
                     }
                     Ok(Poll::Pending) => Ok(self.next(state)),
@@ -423,7 +477,7 @@ struct Alarm<'s>(&'s Shared);
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if panicking() {
             self.0.wake_all();
         }
     }

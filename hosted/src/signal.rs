@@ -5,11 +5,9 @@
 //! lost. Nobody takes a lock to wake up, and where nobody sleeps a notification costs two atomic
 //! operations and no call of the system.
 
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-use rustix::thread::futex::{self, Flags};
-use rustix::time::Timespec;
+use crate::sync::{AtomicU32, Ordering, wait_on, wake};
 
 /// Counts what happened; wraps round.
 #[derive(Debug, Default)]
@@ -34,13 +32,7 @@ impl Signal {
         // Before the word is looked at: a notifier either sees the sleeper or has counted already.
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         if self.ticket() == since {
-            let at_most = at_most.map(|time| Timespec {
-                tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: i64::from(time.subsec_nanos()),
-            });
-            // An interruption, a late arrival and the end of the time are all reasons to look
-            // again.
-            let _ = futex::wait(&self.word, Flags::PRIVATE, since.0, at_most.as_ref());
+            wait_on(&self.word, since.0, at_most);
         }
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
@@ -58,8 +50,7 @@ impl Signal {
     fn notify(&self, count: u32) {
         self.word.fetch_add(1, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
-            // Cannot fail for a word of this process.
-            let _ = futex::wake(&self.word, Flags::PRIVATE, count);
+            wake(&self.word, count);
         }
     }
 }

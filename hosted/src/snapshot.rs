@@ -1,7 +1,6 @@
 //! Snapshots: what was visible at one moment, held until dropped.
 
 use core::fmt;
-use std::sync::Arc;
 
 use emberkv_core::{Seq, SnapshotId};
 
@@ -10,6 +9,7 @@ use crate::error::Error;
 use crate::iter::Iter;
 use crate::read::At;
 use crate::shared::Caller;
+use crate::sync::Arc;
 use crate::value::Value;
 
 /// The store as it was at one moment. Clones share it. It keeps the store open.

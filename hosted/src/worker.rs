@@ -5,11 +5,7 @@
 //! Neither is needed for progress: whoever needs an operation's result executes it. They are there
 //! so that nobody has to wait.
 
-use core::sync::atomic::Ordering;
 use core::time::Duration;
-use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
-use std::time::Instant;
 
 use emberkv_core::MergeNeed;
 
@@ -17,6 +13,7 @@ use crate::builder::Durability;
 use crate::error::Error;
 use crate::shared::{Caller, Job, Shared};
 use crate::signal::Ticket;
+use crate::sync::{Arc, Builder, Instant, JoinHandle, Ordering};
 
 /// Merge work of one step, in bytes: what the lock is held for, some microseconds.
 const MERGE_STEP_BYTES: u64 = 16 << 10;

@@ -1,0 +1,120 @@
+//! `hosted/src/sync.rs` under loom: every step is tried in every order.
+//!
+//! Loom takes `SeqCst` for `AcqRel`, and so finds orders that no machine has. It does know sequentially
+//! consistent fences: each such load has one before it here, each such store one behind it, and
+//! together they are what the standard asks of these operations among themselves.
+
+use core::cell::RefCell;
+use core::time::Duration;
+
+pub(crate) use loom::sync::atomic::Ordering;
+use loom::sync::atomic::{self as loomed, fence};
+use loom::thread::{Thread, current, park};
+
+thread_local! {
+    /// Who sleeps on which word. Loom runs all threads of a model on one thread, and changes
+    /// between them at its own primitives only.
+    static SLEEPERS: RefCell<Vec<(usize, Thread)>> = const { RefCell::new(Vec::new()) };
+}
+
+fn strongly(order: Ordering) {
+    if order == Ordering::SeqCst {
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// An atomic whose `SeqCst` means that.
+macro_rules! atomic {
+    ($name:ident, $value:ty) => {
+        #[derive(Debug, Default)]
+        pub(crate) struct $name(loomed::$name);
+
+        impl $name {
+            pub(crate) fn new(value: $value) -> Self {
+                Self(loomed::$name::new(value))
+            }
+
+            pub(crate) fn load(&self, order: Ordering) -> $value {
+                strongly(order);
+                self.0.load(order)
+            }
+
+            pub(crate) fn store(&self, value: $value, order: Ordering) {
+                // A swap: between a store and a swap of another thread loom does not keep to the
+                // order in which they happened, and lets the next swap read the older of the two.
+                self.swap(value, order);
+            }
+
+            pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                strongly(order);
+                let before = self.0.swap(value, order);
+                strongly(order);
+                before
+            }
+        }
+    };
+    ($name:ident, $value:ty, counts) => {
+        atomic!($name, $value);
+
+        impl $name {
+            pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                strongly(order);
+                let before = self.0.fetch_add(value, order);
+                strongly(order);
+                before
+            }
+
+            pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                strongly(order);
+                let before = self.0.fetch_sub(value, order);
+                strongly(order);
+                before
+            }
+        }
+    };
+}
+
+atomic!(AtomicBool, bool);
+atomic!(AtomicU32, u32, counts);
+atomic!(AtomicU64, u64, counts);
+
+fn address(word: &AtomicU32) -> usize {
+    core::ptr::from_ref(word).addr()
+}
+
+/// Forgets who slept when an execution was given up.
+pub(crate) fn begin() {
+    SLEEPERS.with_borrow_mut(Vec::clear);
+}
+
+/// As the system's: looks and falls asleep in one step.
+pub(crate) fn wait_on(word: &AtomicU32, value: u32, _at_most: Option<Duration>) {
+    // The system looks at the newest value, as only an addition does here; and no step, not even a
+    // fence, may come between the look and the sleep.
+    fence(Ordering::SeqCst);
+    if word.0.fetch_add(0, Ordering::AcqRel) != value {
+        return;
+    }
+    let address = address(word);
+    let thread = current();
+    SLEEPERS.with_borrow_mut(|sleepers| sleepers.push((address, thread)));
+    let me = current().id();
+    // A wake-up that was meant for an earlier sleep must not end this one: who wakes takes the
+    // sleeper off the list.
+    while SLEEPERS.with_borrow(|all| all.iter().any(|(at, of)| *at == address && of.id() == me)) {
+        park();
+    }
+}
+
+/// Wakes the first of those that sleep on the word.
+pub(crate) fn wake(word: &AtomicU32, count: u32) {
+    let address = address(word);
+    for _ in 0..count {
+        let sleeper = SLEEPERS.with_borrow_mut(|sleepers| {
+            let first = sleepers.iter().position(|(at, _)| *at == address)?;
+            Some(sleepers.remove(first).1)
+        });
+        let Some(sleeper) = sleeper else { return };
+        sleeper.unpark();
+    }
+}
