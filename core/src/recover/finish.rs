@@ -40,6 +40,7 @@ impl Engine<'_> {
                 }
             }
         }
+        self.recovery.held.release(&mut self.port);
         self.durable_seq = self.published_seq;
         self.segments.begin_session();
         self.health = Health::Sound;

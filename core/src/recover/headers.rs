@@ -237,7 +237,12 @@ impl Engine<'_> {
             *mode = Mode::Scan(Scan::of_segment(incarnation, start, Verify::Group));
         }
         if let Mode::Scan(scan) = mode {
-            if let ScanEvent::Group(..) = ready!(scan.step(&mut self.port, &context)?) {
+            if let ScanEvent::Group(group, _) = ready!(scan.step(&mut self.port, &context)?) {
+                if self.port.caps.needs_erase {
+                    // Nothing else speaks for the segment: this group must not read as torn later on.
+                    let range = (group.start, group.end);
+                    self.recovery.held.hold_resident(&mut self.port, header.segment, range);
+                }
                 return Ok(Poll::Ready(true));
             }
             let search = Search::new(scan, context.bounds.commit_unit);

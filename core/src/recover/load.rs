@@ -271,8 +271,9 @@ impl Engine<'_> {
     fn poll_probe(&mut self, segment: SegmentId) -> Result<Poll<()>, Error> {
         let context = self.scan_context();
         if let Mode::Probe(probe) = &mut self.recovery.load.mode {
-            let probed = ready!(probe.step(&mut self.port, &context)?);
+            let probed = ready!(probe.step(&mut self.port, &context, &mut self.recovery.held)?);
             self.recovery.load.probed = Some(probed);
+            self.recovery.doubt = probed.doubt;
         }
         self.start_scan(segment)
     }
@@ -462,7 +463,7 @@ impl Engine<'_> {
         }
         let (layout, segments) = (self.port.layout, &mut self.segments);
         let LoadState { batch, placeholders, .. } = &mut self.recovery.load;
-        self.keydir.upsert_newer_batch(batch, |index, outcome| {
+        self.keydir.upsert_newer_batch(batch, layout.segment_bytes, |index, outcome| {
             let added = &batch[index].1;
             if outcome != Outcome::Kept {
                 segments.add_live(layout.segment_of(added.location.address), added);

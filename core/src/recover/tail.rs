@@ -6,6 +6,7 @@ use core::task::Poll;
 
 use super::Phase;
 use super::headers::Unproven;
+use super::probe::surely_blank;
 use super::scan::Scan;
 use super::search::Search;
 use crate::canary::Canary;
@@ -47,6 +48,11 @@ impl Tail {
         self.last.is_none()
     }
 
+    /// The segment, and its incarnation.
+    pub(super) const fn incarnation(&self) -> (SegmentId, Seq) {
+        (self.header.segment, self.header.open_seq)
+    }
+
     /// The end as a later header would record it.
     pub(super) fn cut(&self) -> Cut {
         let SegmentHeader { segment, open_seq, .. } = self.header;
@@ -54,28 +60,8 @@ impl Tail {
     }
 }
 
-/// Times that a slot must read as blank before it is written: cells that a torn write charged by half may look so.
-const BLANK_ROUNDS: u8 = 64;
-
 /// Fewest segments of a store that spares one for a torn tail unless it is the last free one.
 const SPARING_SEGMENTS_MIN: u32 = 12;
-
-/// A slot at a segment's end that may be written, if nobody did before.
-#[derive(Clone, Copy, Debug)]
-enum Slot {
-    Footer,
-    Mark,
-    /// The newest segment's mark, in the segment before.
-    OwnMark,
-}
-
-/// What is known of the slots.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Blanks {
-    known: [Option<bool>; 3],
-    /// Times that the slot that is looked at was blank.
-    rounds: u8,
-}
 
 /// Where the log goes on.
 struct Place {
@@ -93,7 +79,8 @@ impl Engine<'_> {
         }
         let segment = self.ordered(0);
         let slots = ready!(self.poll_slots(segment)?);
-        let own_mark = ready!(self.poll_own_mark_free()?);
+        // A mark is the second write behind its header: on flash it may have been begun, whatever its slot reads as.
+        let own_mark = !self.port.caps.needs_erase;
         let footer = ready!(self.poll_footer(segment)?)
             .filter(|footer| Some(footer.header.open_seq) == self.segments.open_seq(segment));
         if let Some(footer) = footer {
@@ -111,11 +98,15 @@ impl Engine<'_> {
             // Its header was durable before anything said that it exists: that nothing of it is left is no crash.
             return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader));
         }
+        // What was held is what the tail was read from: doubt that lies behind its end is none.
+        self.recovery.doubt = self.recovery.doubt.filter(|doubt| doubt.at.0 < tail.end.end);
+        let copies = ready!(self.poll_doubt_bytes()?);
         let mut place = self.place_behind(&tail);
         place.slots = slots;
         self.number_session(&tail)?;
         let adopted = self.recovery.unproven.and_then(|next| {
-            let ends = [tail.end, place.safe];
+            // One that was to hold what is in doubt does not.
+            let ends = [tail.end, if copies > 0 { tail.end } else { place.safe }];
             let cut = next.header.cut.filter(|cut| {
                 let of_tail = (cut.segment, cut.open_seq) == (segment, tail.header.open_seq);
                 of_tail && ends.contains(&Boundary { end: cut.end.0, digest: cut.digest })
@@ -123,6 +114,7 @@ impl Engine<'_> {
             cut.map(|cut| (next, cut))
         });
         if let Some((next, cut)) = &adopted {
+            self.recovery.doubt = None;
             place = self.adopt(next, cut);
             self.complete_footer(footer, cut, &tail);
         }
@@ -141,53 +133,22 @@ impl Engine<'_> {
         Ok(Poll::Ready(()))
     }
 
-    /// Which slots of a segment may be written: an interrupted session may have written them already.
+    /// Which slots of a segment may be written: an interrupted session may have written them already. A footer that turns out
+    /// to be unreadable one day costs a scan, so one look is enough. A mark is more: it is only written behind its
+    /// segment's header, so its slot was not touched where there is none.
     fn poll_slots(&mut self, segment: SegmentId) -> Result<Poll<SlotsFree>, Error> {
+        let (true, Some(erased)) = (self.port.caps.needs_erase, self.port.caps.erased) else {
+            let free = !self.port.caps.needs_erase;
+            return Ok(Poll::Ready(SlotsFree { footer: free, mark: free }));
+        };
         let layout = self.port.layout;
         let (footer, mark) =
             (layout.data_end..layout.mark_start, layout.mark_start..layout.segment_bytes);
-        let footer = ready!(self.poll_blank(Slot::Footer, segment, footer)?);
-        let mark = ready!(self.poll_blank(Slot::Mark, segment, mark)?);
-        Ok(Poll::Ready(SlotsFree { footer, mark }))
-    }
-
-    /// Whether the slot for the newest segment's mark may be written.
-    fn poll_own_mark_free(&mut self) -> Result<Poll<bool>, Error> {
-        let cut = self.recovery.newest.header.and_then(|header| header.cut);
-        let before = cut.filter(|cut| self.segments.open_seq(cut.segment) == Some(cut.open_seq));
-        let Some(cut) = before else { return Ok(Poll::Ready(false)) };
-        let layout = self.port.layout;
-        self.poll_blank(Slot::OwnMark, cut.segment, layout.mark_start..layout.segment_bytes)
-    }
-
-    /// Whether a slot may be written: it reads as erased, every time, or nothing needs to be erased.
-    fn poll_blank(
-        &mut self,
-        slot: Slot,
-        segment: SegmentId,
-        range: Range<u32>,
-    ) -> Result<Poll<bool>, Error> {
-        let (true, Some(erased)) = (self.port.caps.needs_erase, self.port.caps.erased) else {
-            return Ok(Poll::Ready(!self.port.caps.needs_erase));
-        };
-        // Each turn settles the slot, or is one round more.
-        loop {
-            if let Some(known) = self.recovery.blanks.known[slot as usize] {
-                return Ok(Poll::Ready(known));
-            }
-            let is_blank = ready!(self.poll_reads_as(erased, segment, &range)?);
-            let blanks = &mut self.recovery.blanks;
-            blanks.rounds += 1;
-            if !is_blank || blanks.rounds == BLANK_ROUNDS {
-                blanks.known[slot as usize] = Some(is_blank);
-                blanks.rounds = 0;
-                continue;
-            }
-            let page_bytes = self.port.layout.page_bytes();
-            for at in range.clone().step_by(page_bytes as usize).chain([range.end - 1]) {
-                self.port.pool.forget_clean(self.port.layout.page_at(segment, Offset(at)));
-            }
-        }
+        let footer = ready!(self.poll_reads_as(erased, segment, &footer)?);
+        let mark = ready!(self.poll_reads_as(erased, segment, &mark)?);
+        let cut = self.recovery.unproven.and_then(|next| next.header.cut);
+        let begun = cut.is_some_and(|cut| cut.segment == segment);
+        Ok(Poll::Ready(SlotsFree { footer, mark: mark && !begun }))
     }
 
     /// Whether all bytes of a range are this one.
@@ -228,6 +189,11 @@ impl Engine<'_> {
                 position = if at.0 == first { second } else { first };
             }
         }
+        let is_closed = matches!(tail.last, Some((GroupKind::Close, _)));
+        if let Some(doubt) = self.recovery.doubt {
+            // What is in doubt is written anew, and a close group has no content.
+            safe = doubt.safe;
+        }
         if self.port.caps.needs_erase && !self.cage.holds(Canary::ReissueOnNor) {
             let behind = layout.padded(position.max(tail.blank_from).max(tail.reach.0));
             // Half-charged cells may read as a whole group one day, behind which the resume group would stand: in another
@@ -235,8 +201,14 @@ impl Engine<'_> {
             // log goes on here.
             let kept = if self.segments.count() < SPARING_SEGMENTS_MIN { 2 } else { 1 };
             let may_leave = self.limits.allow_merges() && self.segments.free() > kept;
-            let is_torn = behind > position && may_leave;
-            position = if is_torn { layout.data_end } else { behind };
+            let is_torn = behind > position;
+            position = if is_torn && may_leave {
+                layout.data_end
+            } else if is_closed && !is_torn {
+                behind
+            } else {
+                layout.padded(surely_blank(behind, self.port.write_bytes_max))
+            };
         }
         let slots = SlotsFree { footer: false, mark: false };
         Place { header: tail.header, safe, position, slots }
