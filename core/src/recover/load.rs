@@ -320,14 +320,14 @@ impl Engine<'_> {
             } else {
                 ready!(scan.step(&mut self.port, &context)?)
             };
-            let segment = scan.segment;
+            let (segment, at) = (scan.segment, scan.position);
             match event {
                 ScanEvent::Group(group, resume) => {
                     self.note_group(segment, &group, resume, end.as_ref());
                 }
                 ScanEvent::Freed(freed) => {
                     if end.is_none() && self.at_newest() {
-                        self.note_freed(&freed);
+                        self.note_freed(&freed, at);
                     }
                 }
                 ScanEvent::Record { header, offset, seq, fingerprint } => {

@@ -6,7 +6,8 @@ use core::task::Poll;
 
 use super::Phase;
 use super::headers::Unproven;
-use super::probe::surely_blank;
+use super::load::Mode;
+use super::probe::{Probe, surely_blank};
 use super::scan::Scan;
 use super::search::Search;
 use crate::canary::Canary;
@@ -15,6 +16,7 @@ use crate::engine::{Engine, MarkState, ready};
 use crate::error::{Damage, Error};
 use crate::format::footer::Footer;
 use crate::format::group::{GroupKind, Resume};
+use crate::format::parser::Verify;
 use crate::format::segment::{Cut, SegmentHeader};
 use crate::log::{Boundary, Head, HeadStart, RESUME_GROUP_BYTES, Resumption, SlotsFree};
 use crate::types::{Boot, Offset, SegmentId, Seq};
@@ -78,6 +80,7 @@ impl Engine<'_> {
             return Ok(self.recover_salvaged());
         }
         let segment = self.ordered(0);
+        ready!(self.poll_probe_unproven()?);
         let slots = ready!(self.poll_slots(segment)?);
         // A mark is the second write behind its header: on flash it may have been begun, whatever its slot reads as.
         let own_mark = !self.port.caps.needs_erase;
@@ -120,6 +123,9 @@ impl Engine<'_> {
         }
         self.place_head(&place, &tail);
         let mark_free = if adopted.is_some() { slots.mark } else { own_mark };
+        if self.port.caps.needs_erase && adopted.is_none() && self.is_mark_in_doubt(&tail) {
+            self.segments.set_holds_end(segment);
+        }
         if self.head.mark == MarkState::Unissued && !mark_free {
             // One that may be half written cannot be written again: this header is the only copy until it is sealed.
             self.head.mark = MarkState::Issued;
@@ -130,6 +136,27 @@ impl Engine<'_> {
         self.recovery.closed =
             adopted.is_none() && matches!(tail.last, Some((GroupKind::Close, _)));
         self.recovery.enter(Phase::Resume);
+        Ok(Poll::Ready(()))
+    }
+
+    /// On flash: how far the segment was written whose header does not count, in case that the log goes on there.
+    fn poll_probe_unproven(&mut self) -> Result<Poll<()>, Error> {
+        let Some(next) = self.recovery.unproven else { return Ok(Poll::Ready(())) };
+        if next.is_probed || !self.port.caps.needs_erase || self.access != Access::ReadWrite {
+            return Ok(Poll::Ready(()));
+        }
+        let context = self.scan_context();
+        let SegmentHeader { segment, open_seq, boot, .. } = next.header;
+        if !matches!(self.recovery.load.mode, Mode::Probe(_)) {
+            let start = Offset(self.port.layout.data_start);
+            let scan = Scan::of_segment((segment, open_seq, boot), start, Verify::Group);
+            self.recovery.load.mode = Mode::Probe(Probe::new(scan));
+        }
+        let Mode::Probe(probe) = &mut self.recovery.load.mode else { return Ok(Poll::Pending) };
+        let probed = ready!(probe.step(&mut self.port, &context, &mut self.recovery.held)?);
+        self.recovery.load.mode = Mode::Start;
+        let blank_from = next.blank_from.max(probed.blank_from);
+        self.recovery.unproven = Some(Unproven { blank_from, is_probed: true, ..next });
         Ok(Poll::Ready(()))
     }
 
@@ -149,6 +176,13 @@ impl Engine<'_> {
         let cut = self.recovery.unproven.and_then(|next| next.header.cut);
         let begun = cut.is_some_and(|cut| cut.segment == segment);
         Ok(Poll::Ready(SlotsFree { footer, mark: mark && !begun }))
+    }
+
+    /// Whether the newest segment's mark may be half written, whatever it reads as: nothing was written behind it for sure.
+    fn is_mark_in_doubt(&self, tail: &Tail) -> bool {
+        let first = self.port.layout.data_start;
+        let doubtful = self.recovery.doubt.is_some_and(|doubt| doubt.at.0 == first);
+        tail.header.cut.is_some() && (tail.is_empty() || doubtful)
     }
 
     /// Whether all bytes of a range are this one.
@@ -247,7 +281,8 @@ impl Engine<'_> {
         let safe = Boundary { end: layout.data_start, digest: 0 };
         let mut position = layout.data_start;
         if self.port.caps.needs_erase {
-            position = layout.padded(position.max(next.blank_from));
+            let visible_end = position.max(next.blank_from);
+            position = layout.padded(surely_blank(visible_end, self.port.write_bytes_max));
         }
         self.hints.start();
         self.recovery.newest.mark = MarkState::Unissued;
