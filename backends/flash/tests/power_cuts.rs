@@ -120,8 +120,8 @@ fn power_cuts_of_every_kind_at_every_change_lose_nothing_that_was_acknowledged_o
     let wanted = cuts_wanted();
     let begun = Instant::now();
     let mut all = Found::default();
-    all.add(&survives::<4096, 12>(Ember::SMALL, wanted / 4));
-    all.add(&survives::<4096, 12>(WHOLE, wanted / 4));
+    all.add(&survives::<4096, 16>(Ember::SMALL, wanted / 4));
+    all.add(&survives::<4096, 16>(WHOLE, wanted / 4));
     all.add(&survives::<1024, 32>(Ember::SMALL, wanted / 4));
     all.add(&survives::<1024, 32>(WHOLE, wanted / 4));
     let cases: u64 = all.rows.iter().map(|row| row.cases).sum();

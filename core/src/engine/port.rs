@@ -75,7 +75,7 @@ impl<'m> Port<'m> {
         let unit = layout.commit_unit;
         // What a power cut may leave half done on flash is one write, and recovery leaves so much room: see `recover/probe`.
         let at_once = if limits.caps.needs_erase {
-            page_bytes.min(layout.segment_bytes / 16).max(unit)
+            page_bytes.min(layout.segment_bytes / 32).max(unit)
         } else {
             page_bytes * super::ops::WRITE_FRAMES_MAX as u32
         };

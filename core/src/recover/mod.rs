@@ -10,6 +10,7 @@
 //!
 //! Every step reads at most one run of pages or handles one record, and all loops are bounded by the device's size.
 
+mod ahead;
 mod chunks;
 mod ends;
 mod finish;
@@ -62,6 +63,10 @@ pub(crate) struct Recovery {
     /// Groups at the end of the newest segment that the resume group must carry copies of.
     doubt: Option<probe::Doubt>,
     held: probe::Held,
+    /// The same for a segment whose header does not count.
+    held_aside: probe::Held,
+    /// Times that the slot of the newest segment's footer was read.
+    footer_reads: u32,
     /// The log was closed: there is nothing to resume.
     closed: bool,
     /// Largest sequence that any valid bytes show, kept or cut off.
@@ -97,6 +102,8 @@ impl Default for Recovery {
             tail: None,
             doubt: None,
             held: probe::Held::default(),
+            held_aside: probe::Held::default(),
+            footer_reads: 0,
             closed: false,
             seq_max: Seq(0),
             accepted: Seq(0),

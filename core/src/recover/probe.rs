@@ -20,8 +20,9 @@
 //!   goes. It has some 300 bits to show: one that shows each bit once in 256 reads passes [`BLANK_READS`] reads once in 10^7
 //!   times, and that is the chance of the second cut in a row alone.
 //!
-//! Where groups are in doubt that are too large to be held (large batches), they are read [`ROUNDS`] times instead: a
-//! program of 75 bits which each differ once in 256 reads passes once in 10^24 times.
+//! Where groups are in doubt that are too large to be held (large batches), or free segments are so few that room must not
+//! be spent, they and what follows are read [`ROUNDS`] times instead: a program of 75 bits which each differ once in 256 reads
+//! passes once in 10^24 times.
 //!
 //! Done once when a store on flash is opened, before the newest segment is loaded; `load` obeys [`Probed`].
 
@@ -39,7 +40,7 @@ use crate::log::{Boundary, RESUME_GROUP_BYTES};
 use crate::types::{Boot, FrameId, Offset, SegmentId, Seq};
 
 /// Times that what lies behind the log is read where only a cut in an earlier recovery may have left something.
-const BLANK_READS: u32 = 16;
+pub(super) const BLANK_READS: u32 = 16;
 /// Times that groups are read which cannot be held.
 const ROUNDS: u32 = 192;
 /// Frames that may be held.
@@ -113,6 +114,11 @@ impl Held {
         }
     }
 
+    /// Whether nothing is held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
     /// What is in doubt was settled, or nobody will.
     pub(super) fn release(&mut self, port: &mut Port<'_>) {
         while let Some(frame) = self.frames.pop() {
@@ -178,6 +184,15 @@ enum Stage {
     Blank { at: u32 },
 }
 
+/// How what is in doubt becomes certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settling {
+    /// By copies, and room left behind it.
+    Copies,
+    /// By many reads, where there is no room to spend.
+    Reads,
+}
+
 /// The state of probing.
 #[derive(Debug)]
 pub(super) struct Probe {
@@ -193,13 +208,14 @@ pub(super) struct Probe {
     visible_end: u32,
     round: u32,
     rounds: u32,
+    settling: Settling,
     settles: bool,
     stage: Stage,
 }
 
 impl Probe {
     /// Begins with a scan of the segment from its start.
-    pub(super) fn new(scan: Scan) -> Self {
+    pub(super) fn new(scan: Scan, settling: Settling) -> Self {
         let (anchor, end) = (Doubt::before(&scan), scan.position);
         Self {
             start: end,
@@ -212,6 +228,7 @@ impl Probe {
             visible_end: end.0,
             round: 0,
             rounds: 0,
+            settling,
             settles: false,
             stage: Stage::First,
         }
@@ -313,7 +330,9 @@ impl Probe {
     /// The end was found: what must be done to rely on it.
     fn judge_end(&mut self, port: &mut Port<'_>) {
         let in_doubt = self.end.0.saturating_sub(self.anchor.at.0);
-        self.settles = port.caps.ordered && Held::fits(port, in_doubt);
+        self.settles = self.settling == Settling::Copies
+            && port.caps.ordered
+            && Held::fits(port, in_doubt);
         // A close group has no content to lose, and before it nothing else was under way. A resume group that was cut off
         // behind it is written again with the very same bytes.
         let is_closed = matches!(self.scan.last, Some((GroupKind::Close, _)));

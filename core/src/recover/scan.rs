@@ -191,6 +191,19 @@ impl Scan {
         matches!(self.stage, Stage::Emit)
     }
 
+    /// Whether nothing of the group at the position was looked at.
+    pub(crate) const fn is_between_groups(&self) -> bool {
+        matches!(self.stage, Stage::Prove) && self.parser.is_none()
+    }
+
+    /// Goes on behind a group whose records are of no interest now.
+    pub(crate) fn pass_over(&mut self, group: &ParsedGroup) {
+        self.parser = None;
+        self.emitted = None;
+        self.stage = Stage::Prove;
+        self.pass(group);
+    }
+
     /// Goes on at another place than where a bad group stands.
     pub(crate) fn skip_to(&mut self, position: Offset) {
         self.parser = None;

@@ -47,6 +47,8 @@ pub(crate) struct Search {
     nested: Option<Scan>,
     corrupt: bool,
     resumed: Option<(Boot, Offset)>,
+    /// The end of the log that it records.
+    pub(crate) resumed_cut: Offset,
     /// Largest sequence that any valid header behind the place may have given out.
     pub(crate) seq_max: Seq,
     pub(crate) boot_max: Boot,
@@ -70,6 +72,7 @@ impl Search {
             nested: None,
             corrupt: false,
             resumed: None,
+            resumed_cut: Offset(0),
             seq_max: Seq(0),
             boot_max: Boot(0),
             blank_from: at,
@@ -221,7 +224,10 @@ impl Search {
             Some(resume) => {
                 // A cut before this place: what lies between was not readable then, and does not count now either.
                 if resume.cut <= self.from {
-                    self.resumed = self.resumed.max(Some((resume.boot, Offset(self.at))));
+                    let found = Some((resume.boot, Offset(self.at)));
+                    if found > self.resumed {
+                        (self.resumed, self.resumed_cut) = (found, resume.cut);
+                    }
                 } else {
                     self.corrupt = true;
                 }

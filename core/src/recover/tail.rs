@@ -7,7 +7,7 @@ use core::task::Poll;
 use super::Phase;
 use super::headers::Unproven;
 use super::load::Mode;
-use super::probe::{Probe, surely_blank};
+use super::probe::{BLANK_READS, Probe, Settling, surely_blank};
 use super::scan::Scan;
 use super::search::Search;
 use crate::canary::Canary;
@@ -62,8 +62,11 @@ impl Tail {
     }
 }
 
-/// Fewest segments of a store that spares one for a torn tail unless it is the last free one.
-const SPARING_SEGMENTS_MIN: u32 = 12;
+/// Instead of the count of reads: the footer's slot is not blank.
+const FOOTER_WRITTEN: u32 = u32::MAX;
+
+/// Free segments that are left for merging: with so few no room is spent on a torn tail.
+const SPARE_SEGMENTS: u32 = 2;
 
 /// Where the log goes on.
 struct Place {
@@ -102,7 +105,7 @@ impl Engine<'_> {
             return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader));
         }
         // What was held is what the tail was read from: doubt that lies behind its end is none.
-        self.recovery.doubt = self.recovery.doubt.filter(|doubt| doubt.at.0 < tail.end.end);
+        self.recovery.doubt = self.recovery.doubt.filter(|doubt| doubt.at.0 <= tail.end.end);
         let copies = ready!(self.poll_doubt_bytes()?);
         let mut place = self.place_behind(&tail);
         place.slots = slots;
@@ -150,19 +153,21 @@ impl Engine<'_> {
         if !matches!(self.recovery.load.mode, Mode::Probe(_)) {
             let start = Offset(self.port.layout.data_start);
             let scan = Scan::of_segment((segment, open_seq, boot), start, Verify::Group);
-            self.recovery.load.mode = Mode::Probe(Probe::new(scan));
+            self.recovery.load.mode = Mode::Probe(Probe::new(scan, Settling::Copies));
         }
         let Mode::Probe(probe) = &mut self.recovery.load.mode else { return Ok(Poll::Pending) };
-        let probed = ready!(probe.step(&mut self.port, &context, &mut self.recovery.held)?);
+        let probed = ready!(probe.step(&mut self.port, &context, &mut self.recovery.held_aside)?);
+        // It may be erased next.
+        self.recovery.held_aside.release(&mut self.port);
         self.recovery.load.mode = Mode::Start;
         let blank_from = next.blank_from.max(probed.blank_from);
         self.recovery.unproven = Some(Unproven { blank_from, is_probed: true, ..next });
         Ok(Poll::Ready(()))
     }
 
-    /// Which slots of a segment may be written: an interrupted session may have written them already. A footer that turns out
-    /// to be unreadable one day costs a scan, so one look is enough. A mark is more: it is only written behind its
-    /// segment's header, so its slot was not touched where there is none.
+    /// Which slots of a segment may be written: an interrupted session may have written them already. A footer's cells may be
+    /// charged by half without a trace in one read, so they are read again. A mark is only written behind its segment's
+    /// header, so its slot was not touched where there is none.
     fn poll_slots(&mut self, segment: SegmentId) -> Result<Poll<SlotsFree>, Error> {
         let (true, Some(erased)) = (self.port.caps.needs_erase, self.port.caps.erased) else {
             let free = !self.port.caps.needs_erase;
@@ -171,11 +176,28 @@ impl Engine<'_> {
         let layout = self.port.layout;
         let (footer, mark) =
             (layout.data_end..layout.mark_start, layout.mark_start..layout.segment_bytes);
-        let footer = ready!(self.poll_reads_as(erased, segment, &footer)?);
+        // Each turn is one round more, or the last one.
+        while self.recovery.footer_reads < BLANK_READS {
+            let is_blank = ready!(self.poll_reads_as(erased, segment, &footer)?);
+            self.recovery.footer_reads += 1;
+            if !is_blank {
+                self.recovery.footer_reads = FOOTER_WRITTEN;
+            } else if self.recovery.footer_reads < BLANK_READS {
+                self.forget_range(segment, &footer);
+            }
+        }
+        let footer = self.recovery.footer_reads < FOOTER_WRITTEN;
         let mark = ready!(self.poll_reads_as(erased, segment, &mark)?);
         let cut = self.recovery.unproven.and_then(|next| next.header.cut);
         let begun = cut.is_some_and(|cut| cut.segment == segment);
         Ok(Poll::Ready(SlotsFree { footer, mark: mark && !begun }))
+    }
+
+    fn forget_range(&mut self, segment: SegmentId, range: &Range<u32>) {
+        let page_bytes = self.port.layout.page_bytes();
+        for at in range.clone().step_by(page_bytes as usize).chain([range.end - 1]) {
+            self.port.pool.forget_clean(self.port.layout.page_at(segment, Offset(at)));
+        }
     }
 
     /// Whether the newest segment's mark may be half written, whatever it reads as: nothing was written behind it for sure.
@@ -207,6 +229,11 @@ impl Engine<'_> {
         Ok(Poll::Ready(true))
     }
 
+    /// Whether there is no room to spend on being sure: crashes in a row inside open must not fill the store.
+    pub(super) fn is_tight(&self) -> bool {
+        self.segments.free() <= SPARE_SEGMENTS
+    }
+
     /// The place in the newest segment.
     fn place_behind(&self, tail: &Tail) -> Place {
         let layout = &self.port.layout;
@@ -233,12 +260,12 @@ impl Engine<'_> {
             // Half-charged cells may read as a whole group one day, behind which the resume group would stand: in another
             // segment, whose header records where this one ends, nobody looks at them again. Where free segments are few, the
             // log goes on here.
-            let kept = if self.segments.count() < SPARING_SEGMENTS_MIN { 2 } else { 1 };
-            let may_leave = self.limits.allow_merges() && self.segments.free() > kept;
+            let may_leave = self.limits.allow_merges() && !self.is_tight();
             let is_torn = behind > position;
             position = if is_torn && may_leave {
                 layout.data_end
-            } else if is_closed && !is_torn {
+            } else if is_closed && !is_torn || self.recovery.doubt.is_none() {
+                // Read often enough not to spend room.
                 behind
             } else {
                 layout.padded(surely_blank(behind, self.port.write_bytes_max))
