@@ -407,7 +407,8 @@ impl<'m> Keydir<'m> {
                     let is_copy = || {
                         let old = slot::unpack(old, align_shift).location.address.0;
                         let new = entry.location.address.0;
-                        old < new && old / u64::from(segment_bytes) == new / u64::from(segment_bytes)
+                        old < new
+                            && old / u64::from(segment_bytes) == new / u64::from(segment_bytes)
                     };
                     entry.seq.0 > old[1] || entry.seq.0 == old[1] && is_copy()
                 })?;

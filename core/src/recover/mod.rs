@@ -65,8 +65,8 @@ pub(crate) struct Recovery {
     held: probe::Held,
     /// The same for a segment whose header does not count.
     held_aside: probe::Held,
-    /// Times that the slot of the newest segment's footer was read.
-    footer_reads: u32,
+    /// Times that slots at the end were read and found blank: see `tail`.
+    slot_reads: [u32; 2],
     /// The log was closed: there is nothing to resume.
     closed: bool,
     /// Largest sequence that any valid bytes show, kept or cut off.
@@ -103,7 +103,7 @@ impl Default for Recovery {
             doubt: None,
             held: probe::Held::default(),
             held_aside: probe::Held::default(),
-            footer_reads: 0,
+            slot_reads: [0; 2],
             closed: false,
             seq_max: Seq(0),
             accepted: Seq(0),

@@ -330,9 +330,8 @@ impl Probe {
     /// The end was found: what must be done to rely on it.
     fn judge_end(&mut self, port: &mut Port<'_>) {
         let in_doubt = self.end.0.saturating_sub(self.anchor.at.0);
-        self.settles = self.settling == Settling::Copies
-            && port.caps.ordered
-            && Held::fits(port, in_doubt);
+        self.settles =
+            self.settling == Settling::Copies && port.caps.ordered && Held::fits(port, in_doubt);
         // A close group has no content to lose, and before it nothing else was under way. A resume group that was cut off
         // behind it is written again with the very same bytes.
         let is_closed = matches!(self.scan.last, Some((GroupKind::Close, _)));

@@ -62,8 +62,16 @@ impl Tail {
     }
 }
 
-/// Instead of the count of reads: the footer's slot is not blank.
-const FOOTER_WRITTEN: u32 = u32::MAX;
+/// Instead of the count of reads: a slot is not blank.
+const WRITTEN: u32 = u32::MAX;
+
+/// A slot that is read again and again before it is taken for blank.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Footer,
+    /// The newest segment's mark, in the segment before.
+    OwnMark,
+}
 
 /// Free segments that are left for merging: with so few no room is spent on a torn tail.
 const SPARE_SEGMENTS: u32 = 2;
@@ -85,8 +93,7 @@ impl Engine<'_> {
         let segment = self.ordered(0);
         ready!(self.poll_probe_unproven()?);
         let slots = ready!(self.poll_slots(segment)?);
-        // A mark is the second write behind its header: on flash it may have been begun, whatever its slot reads as.
-        let own_mark = !self.port.caps.needs_erase;
+        let own_mark = ready!(self.poll_own_mark_free()?);
         let footer = ready!(self.poll_footer(segment)?)
             .filter(|footer| Some(footer.header.open_seq) == self.segments.open_seq(segment));
         if let Some(footer) = footer {
@@ -176,21 +183,42 @@ impl Engine<'_> {
         let layout = self.port.layout;
         let (footer, mark) =
             (layout.data_end..layout.mark_start, layout.mark_start..layout.segment_bytes);
-        // Each turn is one round more, or the last one.
-        while self.recovery.footer_reads < BLANK_READS {
-            let is_blank = ready!(self.poll_reads_as(erased, segment, &footer)?);
-            self.recovery.footer_reads += 1;
-            if !is_blank {
-                self.recovery.footer_reads = FOOTER_WRITTEN;
-            } else if self.recovery.footer_reads < BLANK_READS {
-                self.forget_range(segment, &footer);
-            }
-        }
-        let footer = self.recovery.footer_reads < FOOTER_WRITTEN;
+        let footer = ready!(self.poll_blank(Slot::Footer, segment, &footer)?);
         let mark = ready!(self.poll_reads_as(erased, segment, &mark)?);
         let cut = self.recovery.unproven.and_then(|next| next.header.cut);
         let begun = cut.is_some_and(|cut| cut.segment == segment);
         Ok(Poll::Ready(SlotsFree { footer, mark: mark && !begun }))
+    }
+
+    /// Whether the slot for the newest segment's mark may be written.
+    fn poll_own_mark_free(&mut self) -> Result<Poll<bool>, Error> {
+        let cut = self.recovery.newest.header.and_then(|header| header.cut);
+        let before = cut.filter(|cut| self.segments.open_seq(cut.segment) == Some(cut.open_seq));
+        let Some(cut) = before else { return Ok(Poll::Ready(false)) };
+        let layout = self.port.layout;
+        self.poll_blank(Slot::OwnMark, cut.segment, &(layout.mark_start..layout.segment_bytes))
+    }
+
+    /// Whether a slot reads as erased, time after time, or nothing needs to be erased.
+    fn poll_blank(
+        &mut self,
+        slot: Slot,
+        segment: SegmentId,
+        range: &Range<u32>,
+    ) -> Result<Poll<bool>, Error> {
+        let (true, Some(erased)) = (self.port.caps.needs_erase, self.port.caps.erased) else {
+            return Ok(Poll::Ready(!self.port.caps.needs_erase));
+        };
+        // Each turn is one round more, or the last one.
+        while self.recovery.slot_reads[slot as usize] < BLANK_READS {
+            let is_blank = ready!(self.poll_reads_as(erased, segment, range)?);
+            let reads = &mut self.recovery.slot_reads[slot as usize];
+            *reads = if is_blank { *reads + 1 } else { WRITTEN };
+            if *reads < BLANK_READS {
+                self.forget_range(segment, range);
+            }
+        }
+        Ok(Poll::Ready(self.recovery.slot_reads[slot as usize] != WRITTEN))
     }
 
     fn forget_range(&mut self, segment: SegmentId, range: &Range<u32>) {
@@ -239,16 +267,18 @@ impl Engine<'_> {
         let layout = &self.port.layout;
         let mut safe = tail.end;
         let mut position = layout.padded(tail.end.end);
-        if let (Some((GroupKind::Resume, at)), Some(resume)) = (tail.last, tail.last_resume) {
+        let last = (tail.last, tail.last_resume);
+        // On flash it may carry copies: `doubt` tells where the log before it ends, or it stays.
+        if let (Some((GroupKind::Resume, at)), Some(resume)) = last
+            && !self.port.caps.needs_erase
+        {
             // Nothing came behind the resume group, so the log still ends where it says. The new one takes the other of two
             // places behind that end: crashes in a row inside open use no more space, and the older one stands, with its
             // boot and its sequence, until the newer one is whole.
             safe = Boundary { end: resume.cut.0, digest: resume.digest };
             let first = layout.padded(resume.cut.0);
             let second = first + layout.padded(RESUME_GROUP_BYTES);
-            if !self.port.caps.needs_erase {
-                position = if at.0 == first { second } else { first };
-            }
+            position = if at.0 == first { second } else { first };
         }
         let is_closed = matches!(tail.last, Some((GroupKind::Close, _)));
         if let Some(doubt) = self.recovery.doubt {
