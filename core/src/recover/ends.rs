@@ -24,7 +24,8 @@ impl Engine<'_> {
     }
 
     /// A record of the newest segment says that another one is free: all that was alive in it stands before.
-    pub(super) fn note_freed(&mut self, freed: &Announcement) {
+    /// What is in doubt may be lost again until it is written anew, and then that one must still be there.
+    pub(super) fn note_freed(&mut self, freed: &Announcement, at: Offset) {
         let (segment, newest) = (freed.segment, self.ordered(0));
         if self.cage.holds(Canary::AnnouncementIgnored)
             || !self.segments.exists(segment)
@@ -38,6 +39,9 @@ impl Engine<'_> {
         if self.segments.is_missing(segment) || self.segments.open_seq(segment).is_some() {
             self.recovery.passed_over += 1;
             self.segments.release(segment);
+        }
+        if self.recovery.doubt.is_some_and(|doubt| at >= doubt.at) {
+            self.segments.keep(segment);
         }
     }
 
