@@ -2,6 +2,7 @@
 //! a desktop or server.
 
 use core::time::Duration;
+use std::io;
 use std::path::Path;
 
 use emberkv_core::{Access, Config, Geometry, SnapshotPressure, Store};
@@ -219,11 +220,15 @@ impl Builder {
         if path.symlink_metadata().is_ok() {
             return Err(Error::Exists { path: path.to_owned() });
         }
-        let temporary = create::temporary_name(path)?;
+        let temporary = create::temporary_name(path)
+            .map_err(|error| Error::io("cannot read the random source", path, error))?;
         let made = self.create_as(path, &temporary).and_then(|db| {
             let filled = fill(&db)?;
             db.close()?;
-            create::publish(&temporary, path)?;
+            create::publish(&temporary, path).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Error::Exists { path: path.to_owned() },
+                _ => Error::io("cannot give the new store its name", path, error),
+            })?;
             Ok(filled)
         });
         if made.is_err() {
@@ -303,15 +308,16 @@ impl Builder {
         let config = self.config(&geometry);
         let segment_bytes = self.segment_bytes.unwrap_or(config.segment_bytes);
         let config = Config { seed, segment_bytes, ..config };
-        let (config, mut arena) = create::settle(&geometry, config)?;
+        let (config, mut arena) = settle(&geometry, config)?;
         let store = Store::format(ByRef(device), &mut arena, &config).map_err(Error::from_store)?;
         store.close().map(drop).map_err(Error::from_store)
     }
 
     fn start(&self, device: Box<dyn Device>) -> Result<Db, Error> {
-        let (geometry, segment_bytes) = create::size_of_store(&*device);
+        let read = |at, bytes: &mut [u8]| device.read(at, bytes).is_ok();
+        let (geometry, segment_bytes) = create::size_of_store(device.geometry(), read);
         let config = Config { segment_bytes, ..self.config(&geometry) };
-        let (config, mut arena) = create::settle(&geometry, config)?;
+        let (config, mut arena) = settle(&geometry, config)?;
         // Twice at most: the store on the medium may need more than its device lets expect, and
         // says so.
         for _ in 0..2 {
@@ -349,3 +355,7 @@ impl Builder {
 
 /// What an arena is.
 pub(crate) type Arena = AlignedBuffer;
+
+fn settle(geometry: &Geometry, config: Config) -> Result<(Config, Arena), Error> {
+    create::settle(geometry, config).map_err(|bytes| Error::NoMemory { bytes })
+}

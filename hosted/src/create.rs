@@ -14,8 +14,6 @@ use emberkv_file::AlignedBuffer;
 use rustix::fs::RenameFlags;
 
 use crate::builder::Arena;
-use crate::device::Device;
-use crate::error::Error;
 use crate::{random_seed, segment_bytes_for};
 
 /// Arenas begin at a multiple of this, so that frames are whole pages of the machine.
@@ -25,16 +23,16 @@ const PAGE_BYTES: usize = 4096;
 const HEADROOM_BYTES: usize = 64 << 20;
 
 /// Fewer keys than these save no memory worth speaking of.
-pub const KEYS_WORTHWHILE: u32 = 1 << 16;
+const KEYS_WORTHWHILE: u32 = 1 << 16;
 
 /// Capacity of a new store where the user did not choose.
-pub const CAPACITY_DEFAULT: u64 = 64 << 20;
+const CAPACITY_DEFAULT: u64 = 64 << 20;
 
 /// Most that a new store may grow to where the user did not choose.
-pub const CAPACITY_MAX_DEFAULT: u64 = 64 << 30;
+const CAPACITY_MAX_DEFAULT: u64 = 64 << 30;
 
 /// Segments that a new store which may grow has room for at least, superblocks included.
-pub const SEGMENTS_AT_START: u64 = 5;
+const SEGMENTS_AT_START: u64 = 5;
 
 /// The block device at `path`, if there is one. The names that stay the same from boot to boot
 /// (`/dev/disk/by-id/..`) are symbolic links, which the device itself does not follow: they are
@@ -51,7 +49,8 @@ pub fn block_device(path: &Path) -> Option<PathBuf> {
 }
 
 /// Capacity and largest capacity of a new store, where the user did not choose both.
-pub(crate) fn sizes(
+#[must_use]
+pub fn sizes(
     path: &Path,
     capacity: Option<u64>,
     capacity_max: Option<u64>,
@@ -71,8 +70,7 @@ pub(crate) fn sizes(
 
 /// Free bytes of the file system that `path` would be on, in whole MiB; `None` where it does not
 /// say.
-#[must_use]
-pub fn free_bytes(path: &Path) -> Option<u64> {
+fn free_bytes(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(directory_of(path)).ok()?;
     let free = found.f_bavail.checked_mul(found.f_frsize)?;
     (found.f_blocks > 0).then_some(free >> 20 << 20)
@@ -88,42 +86,43 @@ pub fn directory_of(path: &Path) -> &Path {
 }
 
 /// A name beside `path`; of the kind that the file backend uses while it writes a new file's zeros.
-pub(crate) fn temporary_name(path: &Path) -> Result<PathBuf, Error> {
-    let seed =
-        random_seed().map_err(|error| Error::io("cannot read the random source", path, error))?;
-    let [a, b, c, d, e, f, g, h, ..] = seed;
+///
+/// # Errors
+/// Those of the random source.
+pub fn temporary_name(path: &Path) -> io::Result<PathBuf> {
+    let [a, b, c, d, e, f, g, h, ..] = random_seed()?;
     let unique = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
     Ok(directory_of(path).join(format!(".emberkv-creating-{unique:016x}")))
 }
 
 /// Gives a finished store its name, unless something has taken it in the meantime.
-pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<(), Error> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Error::Exists { path: path.to_owned() },
-        _ => Error::io("cannot give the new store its name", path, error),
-    };
+///
+/// # Errors
+/// `AlreadyExists` where something has; others of the file system.
+pub fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
     let cwd = rustix::fs::CWD;
     let renamed = rustix::fs::renameat_with(cwd, temporary, cwd, path, RenameFlags::NOREPLACE);
     match renamed.map_err(io::Error::from) {
         Ok(()) => {}
         // A file system without this kind of rename: a link does not replace anything either.
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            fs::hard_link(temporary, path).map_err(|_| failed(error))?;
-            fs::remove_file(temporary).map_err(failed)?;
+            fs::hard_link(temporary, path)?;
+            fs::remove_file(temporary)?;
         }
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(error),
     }
     // The new name is durable on return, as everything else is.
-    let directory = fs::File::open(directory_of(path)).and_then(|directory| directory.sync_all());
-    directory.map_err(failed)
+    fs::File::open(directory_of(path)).and_then(|directory| directory.sync_all())
 }
 
 /// A device as large as the store on it may grow, and the bytes of its segments: what the memory is
 /// reckoned from. Without a readable superblock, which is for the engine to tell, the device as it
-/// is.
-pub(crate) fn size_of_store(device: &dyn Device) -> (Geometry, u32) {
-    let geometry = device.geometry();
-    let Some(block) = superblock(device) else {
+/// is. `read` fills a buffer from an offset, and says whether it could.
+pub fn size_of_store(
+    geometry: Geometry,
+    read: impl FnMut(u64, &mut [u8]) -> bool,
+) -> (Geometry, u32) {
+    let Some(block) = superblock(&geometry, read) else {
         return (Geometry { capacity_max: geometry.capacity, ..geometry }, 0);
     };
     let segments = u64::from(block.segments_max) * u64::from(block.segment_bytes);
@@ -132,14 +131,16 @@ pub(crate) fn size_of_store(device: &dyn Device) -> (Geometry, u32) {
 }
 
 /// The superblock, from its first readable copy.
-fn superblock(device: &dyn Device) -> Option<Superblock> {
-    let geometry = device.geometry();
+fn superblock(
+    geometry: &Geometry,
+    mut read: impl FnMut(u64, &mut [u8]) -> bool,
+) -> Option<Superblock> {
     let bytes = SUPERBLOCK_BYTES.next_multiple_of(geometry.read_unit as usize);
     let mut buffer = AlignedBuffer::new(bytes, geometry.buffer_align as usize);
     let strides =
         (STRIDE_MIN.trailing_zeros()..=STRIDE_MAX.trailing_zeros()).map(|shift| 1_u64 << shift);
     for at in std::iter::once(0).chain(strides) {
-        if device.read(at, &mut buffer).is_ok()
+        if read(at, &mut buffer)
             && let Ok(block) = Superblock::decode(&Checksums::PORTABLE, &buffer)
         {
             return Some(block);
@@ -150,7 +151,10 @@ fn superblock(device: &dyn Device) -> Option<Superblock> {
 
 /// Memory for a store: as much of the configuration as this process can get. A limit on its address
 /// space (`ulimit -v`) costs keys, not the store.
-pub(crate) fn settle(geometry: &Geometry, mut config: Config) -> Result<(Config, Arena), Error> {
+///
+/// # Errors
+/// The bytes that the smallest such store needs, which this process cannot have.
+pub fn settle(geometry: &Geometry, mut config: Config) -> Result<(Config, Arena), usize> {
     // Ends: the keys are halved each time.
     loop {
         let bytes = required_bytes(&config, geometry);
@@ -158,7 +162,7 @@ pub(crate) fn settle(geometry: &Geometry, mut config: Config) -> Result<(Config,
             return Ok((config, arena));
         }
         if config.keys_max <= KEYS_WORTHWHILE {
-            return Err(Error::NoMemory { bytes });
+            return Err(bytes);
         }
         config.keys_max /= 2;
     }

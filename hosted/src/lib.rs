@@ -9,7 +9,6 @@
 
 mod batch;
 mod builder;
-mod checksums;
 mod commit;
 mod counts;
 // What the command line shares with `Db`; no promise to anybody else.
@@ -36,11 +35,11 @@ use emberkv_core::{Config, Geometry};
 
 pub use batch::Batch;
 pub use builder::{Builder, Durability};
-pub use checksums::host_checksums;
 pub use counts::DeviceCounts;
 pub use db::{Db, PutIf, Stats};
 pub use device::Device;
 pub use emberkv_core::{Corruption, Seq};
+pub use emberkv_file::host_checksums;
 pub use emberkv_raw::Overwrite;
 pub use error::Error;
 pub use iter::Iter;

@@ -4,6 +4,7 @@
 pub mod churn;
 pub mod image;
 pub mod sim;
+pub mod unallocated;
 
 /// The README's example is compiled and run.
 #[cfg(doctest)]

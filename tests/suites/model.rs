@@ -9,6 +9,7 @@ use emberkv_tests::sim::profile::{PROFILES, Setup};
 use emberkv_tests::sim::rng::Rng;
 use emberkv_tests::sim::tape::generate;
 use emberkv_tests::sim::{Bench, Ember};
+use emberkv_tests::unallocated::unallocated;
 
 #[test]
 fn random_tapes_behave_like_a_map() {
@@ -37,18 +38,18 @@ fn live(store: &mut Store<'_, &mut SimDevice>, model: &mut Model, rng: &mut Rng)
                 let bytes = rng.below(longest) as usize;
                 let mut value = vec![0; bytes];
                 rng.fill(&mut value);
-                match store.put(&key, &value) {
+                match unallocated(|| store.put(&key, &value)) {
                     Ok(()) => drop(model.insert(key, value)),
                     Err(Error::Full | Error::KeydirFull { .. }) => {}
                     Err(error) => panic!("put: {error}"),
                 }
             }
-            5 => match store.delete(&key) {
+            5 => match unallocated(|| store.delete(&key)) {
                 Ok(there) => assert_eq!(there, model.remove(&key).is_some()),
                 Err(Error::Full | Error::KeydirFull { .. }) => {}
                 Err(error) => panic!("delete: {error}"),
             },
-            6 => store.sync().expect("sync works on a sound device"),
+            6 => unallocated(|| store.sync()).expect("sync works on a sound device"),
             _ => {
                 let value = store.get(&key, &mut buffer).expect("get works on a sound device");
                 assert_eq!(value, model.get(&key).map(Vec::as_slice));

@@ -175,54 +175,7 @@ fn discard_of(file: BorrowedFd<'_>) -> Discard {
     }
 }
 
-impl BlockDevice for FileDevice {
-    type Error = FileError;
-
-    fn geometry(&self) -> Geometry {
-        <&Self as BlockDevice>::geometry(&self)
-    }
-
-    fn caps(&self) -> Caps {
-        <&Self as BlockDevice>::caps(&self)
-    }
-
-    fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), FileError> {
-        <&Self as BlockDevice>::read(&mut &*self, address, buffer)
-    }
-
-    fn write(
-        &mut self,
-        address: u64,
-        slices: &[&[u8]],
-        durability: Durability,
-    ) -> Result<(), FileError> {
-        <&Self as BlockDevice>::write(&mut &*self, address, slices, durability)
-    }
-
-    fn erase(&mut self, range: Range<u64>) -> Result<(), FileError> {
-        <&Self as BlockDevice>::erase(&mut &*self, range)
-    }
-
-    fn discard(&mut self, range: Range<u64>) -> Result<(), FileError> {
-        <&Self as BlockDevice>::discard(&mut &*self, range)
-    }
-
-    fn flush(&mut self) -> Result<(), FileError> {
-        <&Self as BlockDevice>::flush(&mut &*self)
-    }
-
-    fn grow(&mut self, capacity: u64) -> Result<(), FileError> {
-        <&Self as BlockDevice>::grow(&mut &*self, capacity)
-    }
-
-    fn can_shrink(&self) -> bool {
-        <&Self as BlockDevice>::can_shrink(&self)
-    }
-
-    fn shrink(&mut self, capacity: u64) -> Result<(), FileError> {
-        <&Self as BlockDevice>::shrink(&mut &*self, capacity)
-    }
-}
+crate::owned_device!(FileDevice);
 
 /// Threads may share the device: every operation needs a shared reference only.
 impl BlockDevice for &FileDevice {

@@ -36,14 +36,17 @@
 #![cfg(target_os = "linux")]
 
 mod buffer;
+mod checksums;
 mod descriptor;
 mod device;
 mod error;
 mod io_mode;
 mod open;
+mod owned;
 mod transfer;
 
 pub use buffer::AlignedBuffer;
+pub use checksums::host_checksums;
 pub use descriptor::Descriptor;
 pub use device::FileDevice;
 pub use emberkv_core::Access;

@@ -112,42 +112,7 @@ impl RawDevice {
     }
 }
 
-impl BlockDevice for RawDevice {
-    type Error = FileError;
-
-    fn geometry(&self) -> Geometry {
-        <&Self as BlockDevice>::geometry(&self)
-    }
-
-    fn caps(&self) -> Caps {
-        <&Self as BlockDevice>::caps(&self)
-    }
-
-    fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), FileError> {
-        <&Self as BlockDevice>::read(&mut &*self, address, buffer)
-    }
-
-    fn write(
-        &mut self,
-        address: u64,
-        slices: &[&[u8]],
-        durability: Durability,
-    ) -> Result<(), FileError> {
-        <&Self as BlockDevice>::write(&mut &*self, address, slices, durability)
-    }
-
-    fn erase(&mut self, range: Range<u64>) -> Result<(), FileError> {
-        <&Self as BlockDevice>::erase(&mut &*self, range)
-    }
-
-    fn discard(&mut self, range: Range<u64>) -> Result<(), FileError> {
-        <&Self as BlockDevice>::discard(&mut &*self, range)
-    }
-
-    fn flush(&mut self) -> Result<(), FileError> {
-        <&Self as BlockDevice>::flush(&mut &*self)
-    }
-}
+emberkv_file::owned_device!(RawDevice);
 
 /// Threads may share the device: every operation needs a shared reference only.
 impl BlockDevice for &RawDevice {

@@ -13,10 +13,10 @@ use crate::format::group::{GROUP_HEADER_BYTES, GroupKind, Seeds};
 use crate::format::hint::{HINT_BYTES, Hint};
 use crate::format::record::{self, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
 use crate::keydir::Entry;
-use crate::types::{Location, Offset, SegmentId, Seq};
+use crate::types::{FrameId, Location, Offset, SegmentId, Seq};
 
-/// Pages read at once.
-const AHEAD: u32 = 16;
+/// Most pages read at once.
+const AHEAD: u32 = 64;
 /// Entries copied out of the pages at once.
 const HINTS_AT_ONCE: usize = 32;
 
@@ -88,23 +88,36 @@ impl Engine<'_> {
         }
     }
 
-    /// Bytes of the segment, across pages.
+    /// Bytes of the segment, across pages; pages up to `end` are read with them.
     pub(super) fn poll_bytes(
         &mut self,
         segment: SegmentId,
         from: u32,
+        end: u32,
         target: &mut [u8],
     ) -> Result<Poll<()>, Error> {
         let mut done = 0;
         while done < target.len() {
             let at = Offset(from + done as u32);
-            let frame = ready!(self.port.resident(self.port.layout.page_at(segment, at), AHEAD)?);
+            let frame = ready!(self.poll_page(segment, at, end)?);
             let bytes = &self.port.pool.frame(frame)[self.port.layout.in_page(at) as usize..];
             let piece = bytes.len().min(target.len() - done);
             target[done..done + piece].copy_from_slice(&bytes[..piece]);
             done += piece;
         }
         Ok(Poll::Ready(()))
+    }
+
+    /// The frame of the page with this place, read together with those up to `end`.
+    fn poll_page(
+        &mut self,
+        segment: SegmentId,
+        at: Offset,
+        end: u32,
+    ) -> Result<Poll<FrameId>, Error> {
+        let page = self.port.layout.page_at(segment, at);
+        let last = self.port.layout.page_at(segment, Offset(end.max(at.0 + 1) - 1));
+        self.port.resident(page, AHEAD.min((last.0 - page.0) as u32 + 1))
     }
 
     /// Finds and verifies the record of a hint group.
@@ -123,7 +136,8 @@ impl Engine<'_> {
             return Ok(Poll::Ready(None));
         }
         let mut head = [0; (GROUP_HEADER_BYTES + RECORD_HEADER_BYTES) as usize];
-        ready!(self.poll_bytes(load.segment, group.offset.0, &mut head)?);
+        let end = group.offset.0 + group.bytes;
+        ready!(self.poll_bytes(load.segment, group.offset.0, end, &mut head)?);
         let first_seq = Seq(u64_at(&head, 8));
         let record_at = group.offset.0 + GROUP_HEADER_BYTES;
         let header_bytes = &head[GROUP_HEADER_BYTES as usize..];
@@ -141,8 +155,7 @@ impl Engine<'_> {
         // At most one hint buffer. Where a page is missing this begins again: those read before are in the pool.
         while done < header.value_bytes {
             let at = Offset(start + done);
-            let frame =
-                ready!(self.port.resident(self.port.layout.page_at(load.segment, at), AHEAD)?);
+            let frame = ready!(self.poll_page(load.segment, at, end)?);
             let bytes = &self.port.pool.frame(frame)[self.port.layout.in_page(at) as usize..];
             let piece = bytes.len().min((header.value_bytes - done) as usize);
             inner = (self.sums.crc32c)(inner, &bytes[..piece]);
@@ -169,7 +182,8 @@ impl Engine<'_> {
         let count = (body.bytes - body.done) as usize / HINT_BYTES;
         let mut bytes = [0; HINT_BYTES * HINTS_AT_ONCE];
         let bytes = &mut bytes[..HINT_BYTES * count.min(HINTS_AT_ONCE)];
-        ready!(self.poll_bytes(load.segment, body.start + body.done, bytes)?);
+        let end = body.start + body.bytes;
+        ready!(self.poll_bytes(load.segment, body.start + body.done, end, bytes)?);
         body.done += bytes.len() as u32;
         for entry in bytes.chunks_exact(HINT_BYTES) {
             if !self.take_hint(load, body, &Hint::decode(entry))? {

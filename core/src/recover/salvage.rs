@@ -177,7 +177,7 @@ impl Engine<'_> {
                 break;
             }
             let mut bytes = [0; (RECORD_HEADER_BYTES + EXPLICIT_SEQ_BYTES) as usize];
-            ready!(self.poll_bytes(scan.segment, pieces.at, &mut bytes)?);
+            ready!(self.poll_bytes(scan.segment, pieces.at, limit, &mut bytes)?);
             let room = self.port.layout.record_bytes_max.min(limit - pieces.at);
             let header = RecordHeader::decode(&bytes).filter(|header| {
                 let has_entry = header.kind.entry_kind().is_some() && header.key_bytes > 0;
@@ -229,7 +229,7 @@ impl Engine<'_> {
     /// before.
     fn poll_first_piece(&mut self, scan: &Scan, pieces: &mut Pieces) -> Result<Poll<()>, Error> {
         let mut bytes = [0; GROUP_HEADER_BYTES as usize];
-        ready!(self.poll_bytes(scan.segment, pieces.at, &mut bytes)?);
+        ready!(self.poll_bytes(scan.segment, pieces.at, pieces.at, &mut bytes)?);
         let seeds = self.scan_context().seeds(scan.segment, scan.open_seq, scan.boot);
         let header = GroupHeader::decode(&bytes, scan.position, &seeds, &self.sums);
         pieces.at += GROUP_HEADER_BYTES;

@@ -277,3 +277,27 @@ fn completions_know_the_verbs() {
     let script = String::from_utf8(run.done()).expect("text");
     assert!(script.contains("salvage") && script.contains("backup"), "the verbs are in it");
 }
+
+#[test]
+fn a_bench_measures_every_phase_and_leaves_nothing_behind() {
+    let (place, pictures) = (Place::new(), Place::new());
+    let (folder, picture) = (place.path(""), pictures.path("latency.svg"));
+    let plot = picture.to_str().expect("text");
+    let few = ["--seconds", "0.1", "--keys", "500", "--threads", "2"];
+    let table = on(&folder, "bench", &[&few[..], &["--plot", plot]].concat()).done();
+    let table = String::from_utf8(table).expect("text");
+    assert_eq!(table.lines().count(), 6, "{table}");
+    let picture = std::fs::read_to_string(&picture).expect("a picture");
+    let json = on(&folder, "bench", &[&few[..], &["--json"]].concat()).done();
+    let json = String::from_utf8(json).expect("text");
+    for phase in ["put, new keys", "put, overwriting", "put_durable", "get"] {
+        let row = table.lines().find(|line| line.starts_with(&format!("{phase}  ")));
+        let rate = row.expect("a row")[phase.len()..].split_whitespace().next().expect("a rate");
+        assert!(rate.parse::<f64>().expect("a number") > 0.0, "{table}");
+        assert!(picture.contains(&format!(">{phase}: ")) && json.contains(phase));
+    }
+    assert!(json.contains("\"ops\":500,"), "every key is put once: {json}");
+    assert_eq!(std::fs::read_dir(&folder).expect("listed").count(), 0);
+    on(&place.path("missing"), "bench", &few).error("make a directory in");
+    on(&folder, "bench", &["--seconds", "0"]).error("0.01 to 86400");
+}

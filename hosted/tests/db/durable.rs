@@ -129,7 +129,9 @@ fn durable_and_buffered_writers_go_together() {
         }
         stop.store(true, Ordering::SeqCst);
     });
+    // The merge thread goes on: it takes sequences of its own behind the sync.
+    let put = db.stats().expect("figures").store.seq;
     db.sync().expect("a sync");
-    let stats = db.stats().expect("figures").store;
-    assert_eq!(stats.durable_seq, stats.seq);
+    let durable = db.stats().expect("figures").store.durable_seq;
+    assert!(durable >= put, "{durable:?} of {put:?}");
 }

@@ -7,6 +7,7 @@ use emberkv_memory::{MemoryDevice, MemoryError};
 use super::aim::{Aim, Aimer};
 use super::bound::Call;
 use crate::sim::rng::{Rng, mix};
+use crate::unallocated::unallocated;
 
 /// How large the values are.
 #[derive(Clone, Copy, Debug)]
@@ -243,7 +244,8 @@ impl<'m> Rig<'m> {
             let bytes = self.sizes.of(key) as usize;
             let stamped = &mut self.value[..bytes];
             stamp(stamped, self.stamps[key as usize]);
-            let found = self.store.get(&key.to_le_bytes(), &mut buffer).expect("a get");
+            let (store, buffer) = (&mut self.store, &mut buffer);
+            let found = unallocated(move || store.get(&key.to_le_bytes(), buffer)).expect("a get");
             assert_eq!(found, Some(&*stamped), "key {key} has another value");
         }
     }
@@ -260,7 +262,7 @@ impl<'m> Rig<'m> {
         call: impl FnOnce(&mut Store<'m, MemoryDevice<Vec<u8>>>) -> Result<(), Failure>,
     ) -> Result<Call, Failure> {
         let (before, device_before) = (self.store.stats(), self.store.device().counters());
-        let result = call(&mut self.store);
+        let result = unallocated(|| call(&mut self.store));
         let (after, device) = (self.store.stats(), self.store.device().counters());
         let call = Call {
             appended: after.appended_bytes - before.appended_bytes,

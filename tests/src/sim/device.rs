@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use emberkv_core::{BlockDevice, Caps, DeviceErrorKind, Durability, Geometry};
+use emberkv_core::{DeviceErrorKind, Durability};
 
 use super::fault::{BadBlock, Counters, Fault, FaultKind, Saved, Scars, Wear, Worn};
 use super::oplog::{AtomKind, OpKind, OpLog, Phase};
@@ -52,7 +52,7 @@ pub struct SimDevice {
     staging: Vec<u8>,
     /// Where erases of this session began.
     opened: Vec<u32>,
-    setup: Option<Setup>,
+    pub(super) setup: Option<Setup>,
     noise: u64,
 }
 
@@ -369,18 +369,12 @@ impl SimDevice {
     }
 }
 
-impl BlockDevice for SimDevice {
-    type Error = DeviceErrorKind;
-
-    fn geometry(&self) -> Geometry {
-        self.setup.as_ref().expect("a device is reset before it is used").geometry()
-    }
-
-    fn caps(&self) -> Caps {
-        self.setup.as_ref().expect("a device is reset before it is used").caps()
-    }
-
-    fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), DeviceErrorKind> {
+impl SimDevice {
+    pub(super) fn serve_read(
+        &mut self,
+        address: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), DeviceErrorKind> {
         self.check_range(address, buffer.len() as u64, self.profile().read_unit)?;
         let cost = buffer.len() as u64 + 16;
         if self.read_budget < cost {
@@ -411,7 +405,7 @@ impl BlockDevice for SimDevice {
         Ok(())
     }
 
-    fn write(
+    pub(super) fn serve_write(
         &mut self,
         address: u64,
         slices: &[&[u8]],
@@ -432,7 +426,7 @@ impl BlockDevice for SimDevice {
         result
     }
 
-    fn erase(&mut self, range: Range<u64>) -> Result<(), DeviceErrorKind> {
+    pub(super) fn serve_erase(&mut self, range: Range<u64>) -> Result<(), DeviceErrorKind> {
         let bytes = range.end.saturating_sub(range.start);
         let unit = self.profile().erase_unit;
         self.check_range(range.start, bytes, unit)?;
@@ -466,7 +460,7 @@ impl BlockDevice for SimDevice {
         Ok(())
     }
 
-    fn discard(&mut self, range: Range<u64>) -> Result<(), DeviceErrorKind> {
+    pub(super) fn serve_discard(&mut self, range: Range<u64>) -> Result<(), DeviceErrorKind> {
         let bytes = range.end.saturating_sub(range.start);
         self.check_range(range.start, bytes, self.profile().write_unit)?;
         let offset = range.start as u32;
@@ -481,7 +475,7 @@ impl BlockDevice for SimDevice {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), DeviceErrorKind> {
+    pub(super) fn serve_flush(&mut self) -> Result<(), DeviceErrorKind> {
         if self.rules.flush_failed {
             self.broken("a flush after a failed flush: its answer would be believed", 0, 0);
         }

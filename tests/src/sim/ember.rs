@@ -5,11 +5,12 @@ use emberkv_core::{
     Access, BlockDevice as _, Config, Cursor, Error, Hints, SnapshotId, SnapshotPressure, Store,
     required_bytes,
 };
+use emberkv_file::host_checksums;
 
 use super::device::SimDevice;
 use super::engine::{BatchEnd, Change, Engine, Kv, KvStats, Opening, Pair, Source, Space};
 use super::profile::Setup;
-use super::sums::CHECKSUMS;
+use crate::unallocated::{aside, unallocated};
 
 /// The engine.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ pub fn config(setup: &Setup) -> Config {
         snapshots_max: 3,
         versions_max: versions_max(setup),
         snapshot_pressure: pressure(setup),
-        checksums: CHECKSUMS,
+        checksums: host_checksums(),
         ..Config::default()
     };
     #[cfg(feature = "canaries")]
@@ -84,7 +85,7 @@ impl Engine for Ember {
         arena: &'m mut [u8],
         setup: &Setup,
     ) -> Result<EmberStore<'m>, Error> {
-        let store = Store::format(device, arena, &config(setup))?;
+        let store = unallocated(|| Store::format(device, arena, &config(setup)))?;
         Ok(EmberStore(store, Shape::of(setup)))
     }
 
@@ -98,7 +99,8 @@ impl Engine for Ember {
         if access == Opening::ReadOnly {
             config.access = Access::ReadOnly;
         }
-        Ok(EmberStore(Store::open(device, arena, &config)?, Shape::of(setup)))
+        let store = unallocated(|| Store::open(device, arena, &config))?;
+        Ok(EmberStore(store, Shape::of(setup)))
     }
 }
 
@@ -110,56 +112,61 @@ impl Kv for EmberStore<'_> {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        self.0.put(key, value)
+        unallocated(|| self.0.put(key, value))
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<bool, Error> {
-        self.0.delete(key)
+        unallocated(|| self.0.delete(key))
     }
 
     fn get<'b>(&mut self, key: &[u8], buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Error> {
-        self.0.get(key, buffer)
+        unallocated(|| self.0.get(key, buffer))
     }
 
     fn get_streamed(&mut self, key: &[u8], buffer: &mut [u8]) -> Result<Option<usize>, Error> {
-        let Some(mut reader) = self.0.get_stream(key)? else { return Ok(None) };
-        let bytes = reader.bytes() as usize;
-        let mut done = 0;
-        while done < bytes {
-            let piece = (bytes - done).min(97);
-            let count = reader.read(&mut buffer[done..done + piece]).map_err(|error| error.0)?;
-            if count == 0 {
-                return Err(Error::Stream);
+        unallocated(|| {
+            let Some(mut reader) = self.0.get_stream(key)? else { return Ok(None) };
+            let bytes = reader.bytes() as usize;
+            let mut done = 0;
+            while done < bytes {
+                let piece = (bytes - done).min(97);
+                let count =
+                    reader.read(&mut buffer[done..done + piece]).map_err(|error| error.0)?;
+                if count == 0 {
+                    return Err(Error::Stream);
+                }
+                done += count;
             }
-            done += count;
-        }
-        Ok(Some(bytes))
+            Ok(Some(bytes))
+        })
     }
 
     fn value_len(&mut self, key: &[u8]) -> Result<Option<u64>, Error> {
-        self.0.value_len(key)
+        unallocated(|| self.0.value_len(key))
     }
 
     fn contains(&mut self, key: &[u8]) -> Result<bool, Error> {
-        self.0.contains(key)
+        unallocated(|| self.0.contains(key))
     }
 
     fn batch(&mut self, changes: &[Change<'_>], end: BatchEnd) -> Result<(), Error> {
-        let mut batch = self.0.batch()?;
-        for change in changes {
-            match change {
-                Change::Put(key, value) => batch.put(key, value)?,
-                Change::Delete(key) => batch.delete(key)?,
+        unallocated(|| {
+            let mut batch = self.0.batch()?;
+            for change in changes {
+                match change {
+                    Change::Put(key, value) => batch.put(key, value)?,
+                    Change::Delete(key) => batch.delete(key)?,
+                }
             }
-        }
-        if end == BatchEnd::Commit {
-            batch.commit()?;
-        }
-        Ok(())
+            if end == BatchEnd::Commit {
+                batch.commit()?;
+            }
+            Ok(())
+        })
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        self.0.sync()
+        unallocated(|| self.0.sync())
     }
 
     fn next<'b>(
@@ -167,17 +174,21 @@ impl Kv for EmberStore<'_> {
         cursor: &mut Cursor,
         buffer: &'b mut [u8],
     ) -> Result<Option<Pair<'b>>, Error> {
-        self.0.next(cursor, buffer)
+        unallocated(|| self.0.next(cursor, buffer))
     }
 
     fn put_stream(&mut self, key: &[u8], bytes: u64, source: &mut Source<'_>) -> Result<(), Error> {
-        self.0.put_stream(key, bytes, source)
+        unallocated(|| self.0.put_stream(key, bytes, source))
     }
 
     fn check(&mut self) -> Result<Option<String>, Error> {
         let mut first = None;
-        let summary = self.0.check(|place| {
-            first.get_or_insert_with(|| place.to_string());
+        let summary = unallocated(|| {
+            self.0.check(|place| {
+                aside(|| {
+                    first.get_or_insert_with(|| place.to_string());
+                });
+            })
         })?;
         if summary.damages > 0 && first.is_none() {
             return Ok(Some(format!("{} damages that were not reported", summary.damages)));
@@ -191,11 +202,11 @@ impl Kv for EmberStore<'_> {
     }
 
     fn merge(&mut self, budget: u64) -> Result<bool, Error> {
-        self.0.merge_step(budget)
+        unallocated(|| self.0.merge_step(budget))
     }
 
     fn snapshot(&mut self) -> Result<SnapshotId, Error> {
-        self.0.snapshot()
+        unallocated(|| self.0.snapshot())
     }
 
     fn get_at<'b>(
@@ -204,7 +215,7 @@ impl Kv for EmberStore<'_> {
         key: &[u8],
         buffer: &'b mut [u8],
     ) -> Result<Option<&'b [u8]>, Error> {
-        self.0.get_at(snapshot, key, buffer)
+        unallocated(|| self.0.get_at(snapshot, key, buffer))
     }
 
     fn next_at<'b>(
@@ -213,7 +224,7 @@ impl Kv for EmberStore<'_> {
         cursor: &mut Cursor,
         buffer: &'b mut [u8],
     ) -> Result<Option<Pair<'b>>, Error> {
-        self.0.next_at(snapshot, cursor, buffer)
+        unallocated(|| self.0.next_at(snapshot, cursor, buffer))
     }
 
     fn fold(
@@ -221,11 +232,11 @@ impl Kv for EmberStore<'_> {
         snapshot: SnapshotId,
         each: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<(), Error> {
-        self.0.fold(snapshot, each)
+        unallocated(|| self.0.fold(snapshot, |key, value| aside(|| each(key, value))))
     }
 
     fn release(&mut self, snapshot: SnapshotId) -> Result<(), Error> {
-        self.0.release(snapshot)
+        unallocated(|| self.0.release(snapshot))
     }
 
     fn space(&self) -> Option<Space> {
@@ -257,7 +268,7 @@ impl Kv for EmberStore<'_> {
     }
 
     fn close(self) -> Result<(), Error> {
-        let device = self.0.close()?;
+        let device = unallocated(|| self.0.close())?;
         debug_assert!(device.geometry().capacity > 0);
         Ok(())
     }

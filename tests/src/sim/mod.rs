@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod canaries;
+mod contract;
 pub mod decay;
 mod deeds;
 pub mod device;
@@ -34,7 +35,6 @@ pub mod shots;
 pub mod shrink;
 pub mod soak;
 pub mod space;
-mod sums;
 pub mod tape;
 pub mod timeline;
 pub mod toy;

@@ -23,6 +23,7 @@ Examples:
   emberkv salvage data.ember --to saved.ember
   emberkv backup data.ember --to copy.ember
   emberkv create /dev/sdx1
+  emberkv bench /var/tmp --threads 4 --plot latency.svg
 
 Exit codes:
   0  done
@@ -81,6 +82,8 @@ pub(crate) enum Verb {
     Backup(Backup),
     /// Draw the segments, each by how much of it is alive
     Map(Report),
+    /// Measure a store of its own in a directory, which is gone afterwards
+    Bench(Bench),
     /// Print a script that makes a shell complete these words
     Completions(Completions),
 }
@@ -263,6 +266,44 @@ pub(crate) struct Backup {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const BENCH_HELP: &str = "\
+Four phases: every key is put once, then for the given time each keys are overwritten, overwritten
+with durable puts, and read and compared. Puts and overwrites end with a sync, which counts for the
+rate. With fewer bytes than the cache (--cache) the gets are cached ones.";
+
+/// `bench DIR`
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_HELP)]
+pub(crate) struct Bench {
+    /// A directory on the medium to measure
+    pub(crate) path: PathBuf,
+    /// Length of each phase but the first
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Threads that work at once
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: u32,
+    /// Keys
+    #[arg(long, default_value = "200000")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) keys: u64,
+    /// Size of a value
+    #[arg(long, value_name = "SIZE", default_value = "100", value_parser = size::parse)]
+    pub(crate) value: u64,
+    /// Draw latency over time into this file, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A length of time that can be waited for.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.01..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "a number from 0.01 to 86400".to_owned())
 }
 
 /// `completions SHELL`

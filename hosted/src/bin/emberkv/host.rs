@@ -7,21 +7,14 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use emberkv::create::{
-    CAPACITY_DEFAULT, CAPACITY_MAX_DEFAULT, KEYS_WORTHWHILE, SEGMENTS_AT_START, arena,
-    block_device, directory_of, free_bytes,
-};
-use emberkv::{HostLimits, host_config, random_seed, segment_bytes_for};
-use emberkv_core::format::superblock::{STRIDE_MAX, STRIDE_MIN, SUPERBLOCK_BYTES, Superblock};
+use emberkv::create::{self, block_device};
+use emberkv::{HostLimits, host_config, random_seed};
 use emberkv_core::memory::plan;
-use emberkv_core::{
-    Access, ArenaContent, BlockDevice, Checksums, Config, Error, Geometry, Store, required_bytes,
-};
+use emberkv_core::{Access, ArenaContent, BlockDevice, Config, Error, Geometry, Store};
 use emberkv_file::{AlignedBuffer, FileDevice, Options};
 use emberkv_raw::{Overwrite, RawError, Survey};
-use rustix::fs::RenameFlags;
 
 use crate::device::HostDevice;
 use crate::explain;
@@ -33,9 +26,6 @@ pub(crate) type HostStore<'m> = Store<'m, &'m mut HostDevice>;
 
 /// Room for any key: the format counts their bytes in 16 bits.
 pub(crate) const KEY_BUFFER_BYTES: usize = 1 << 16;
-
-/// Arenas begin at a multiple of this, so that frames are whole pages of the machine.
-const PAGE_BYTES: usize = 4096;
 
 /// What this run gives its store.
 #[derive(Debug)]
@@ -71,9 +61,11 @@ impl Host {
         work: impl FnOnce(HostStore<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let mut device = HostDevice::open(path, access)?;
-        let (geometry, segment_bytes) = size_of_store(&mut device);
+        let (geometry, segment_bytes) =
+            create::size_of_store(device.geometry(), |at, bytes| device.read(at, bytes).is_ok());
         let config = Config { access, segment_bytes, ..self.config(&geometry) };
-        let (config, mut memory) = settle(path, &geometry, config)?;
+        let (config, mut memory) =
+            create::settle(&geometry, config).map_err(|bytes| no_memory(path, bytes))?;
         // Three times at most: the store on the medium may need more than its device lets expect,
         // and says so. Where no store like it could be made on this device (firmware has smaller
         // segments) nothing is expected, and it says first what its superblock takes.
@@ -81,7 +73,7 @@ impl Host {
             match Store::open(&mut device, &mut memory, &config) {
                 Ok(store) => return work(store),
                 Err(Error::ArenaTooSmall { need, have }) if have < need => {
-                    memory = arena(&geometry, need).ok_or_else(|| no_memory(path, need))?;
+                    memory = create::arena(&geometry, need).ok_or_else(|| no_memory(path, need))?;
                 }
                 Err(error) => return Err(error).at(path),
             }
@@ -113,9 +105,15 @@ impl Host {
         if path.symlink_metadata().is_ok() {
             return Err(exists(path));
         }
-        let temporary = temporary_name(path)?;
+        let temporary = create::temporary_name(path)
+            .map_err(|error| Failure::io(path, "cannot read the random source", &error))?;
         let made = self.format(path, &temporary, capacity, capacity_max, segment_bytes);
-        let made = made.and_then(|made| publish(&temporary, path).map(|()| made));
+        let publish = || match create::publish(&temporary, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
+            other => other
+                .map_err(|error| Failure::io(path, "cannot give the new store its name", &error)),
+        };
+        let made = made.and_then(|made| publish().map(|()| made));
         if made.is_err() {
             // Ours alone, as it was made with a random name; the failure is what the user must hear
             // about.
@@ -181,7 +179,8 @@ impl Host {
             .map_err(|error| Failure::io(path, "cannot read the random source", &error))?;
         let chosen = self.config(geometry);
         let segment_bytes = segment_bytes.unwrap_or(chosen.segment_bytes);
-        settle(path, geometry, Config { seed, segment_bytes, ..chosen })
+        create::settle(geometry, Config { seed, segment_bytes, ..chosen })
+            .map_err(|bytes| no_memory(path, bytes))
     }
 }
 
@@ -205,13 +204,9 @@ fn sizes(
     capacity_max: Option<u64>,
     segment_bytes: Option<u32>,
 ) -> Result<(u64, u64), Failure> {
-    let default_max = match capacity {
-        Some(fixed) => fixed,
-        None => free_bytes(path).unwrap_or(u64::MAX).clamp(CAPACITY_DEFAULT, CAPACITY_MAX_DEFAULT),
-    };
-    let capacity_max = capacity_max.unwrap_or(default_max);
-    let capacity = capacity.unwrap_or(CAPACITY_DEFAULT.min(capacity_max));
-    if capacity > capacity_max {
+    if let (Some(capacity), Some(capacity_max)) = (capacity, capacity_max)
+        && capacity > capacity_max
+    {
         let what = format!(
             "the capacity of {} is more than the maximum of {}",
             size::human(capacity),
@@ -219,97 +214,11 @@ fn sizes(
         );
         return Err(Failure::new(path, what, "raise --max-capacity"));
     }
-    // What may grow far has large segments, and needs a few of them to begin with.
-    let segment = segment_bytes
-        .unwrap_or_else(|| segment_bytes_for(capacity, capacity_max, PAGE_BYTES as u32));
-    let least = SEGMENTS_AT_START * u64::from(segment);
-    Ok((capacity.max(least.min(capacity_max)), capacity_max))
-}
-
-/// A name beside `path`; of the kind that the file backend uses while it writes a new file's zeros.
-fn temporary_name(path: &Path) -> Result<PathBuf, Failure> {
-    let seed = random_seed()
-        .map_err(|error| Failure::io(path, "cannot read the random source", &error))?;
-    let unique = u64::from_le_bytes([
-        seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7],
-    ]);
-    Ok(directory_of(path).join(format!(".emberkv-creating-{unique:016x}")))
-}
-
-/// Gives a finished store its name, unless something has taken it in the meantime.
-fn publish(temporary: &Path, path: &Path) -> Result<(), Failure> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => exists(path),
-        _ => Failure::io(path, "cannot give the new store its name", &error),
-    };
-    let cwd = rustix::fs::CWD;
-    let renamed = rustix::fs::renameat_with(cwd, temporary, cwd, path, RenameFlags::NOREPLACE);
-    match renamed.map_err(io::Error::from) {
-        Ok(()) => {}
-        // A file system without this kind of rename: a link does not replace anything either.
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            fs::hard_link(temporary, path).map_err(|_| failed(error))?;
-            fs::remove_file(temporary).map_err(failed)?;
-        }
-        Err(error) => return Err(failed(error)),
-    }
-    // The new name is durable on return, as everything else is.
-    let directory = fs::File::open(directory_of(path)).and_then(|directory| directory.sync_all());
-    directory.map_err(failed)
+    Ok(create::sizes(path, capacity, capacity_max, segment_bytes))
 }
 
 fn exists(path: &Path) -> Failure {
     Failure::new(path, "exists already", "choose another name, or remove it first")
-}
-
-/// A device as large as the store on it may grow, and the bytes of its segments: what the memory
-/// is reckoned from. Without a readable superblock, which is for `Store::open` to tell, the device
-/// as it is.
-fn size_of_store(device: &mut HostDevice) -> (Geometry, u32) {
-    let geometry = device.geometry();
-    let Some(block) = superblock(device) else {
-        return (Geometry { capacity_max: geometry.capacity, ..geometry }, 0);
-    };
-    let segments = u64::from(block.segments_max) * u64::from(block.segment_bytes);
-    let most = geometry.capacity.max(block.data_offset + segments);
-    (Geometry { capacity: most, capacity_max: most, ..geometry }, block.segment_bytes)
-}
-
-/// The superblock, from its first readable copy.
-fn superblock(device: &mut HostDevice) -> Option<Superblock> {
-    let geometry = device.geometry();
-    let bytes = SUPERBLOCK_BYTES.next_multiple_of(geometry.read_unit as usize);
-    let mut buffer = AlignedBuffer::new(bytes, geometry.buffer_align as usize);
-    let strides =
-        (STRIDE_MIN.trailing_zeros()..=STRIDE_MAX.trailing_zeros()).map(|shift| 1_u64 << shift);
-    for at in std::iter::once(0).chain(strides) {
-        if device.read(at, &mut buffer).is_ok()
-            && let Ok(block) = Superblock::decode(&Checksums::PORTABLE, &buffer)
-        {
-            return Some(block);
-        }
-    }
-    None
-}
-
-/// Memory for a store: as much of the configuration as this process can get. A limit on its address
-/// space (`ulimit -v`) costs keys, not the store.
-fn settle(
-    path: &Path,
-    geometry: &Geometry,
-    mut config: Config,
-) -> Result<(Config, AlignedBuffer), Failure> {
-    // Ends: the keys are halved each time.
-    loop {
-        let bytes = required_bytes(&config, geometry);
-        if let Some(arena) = arena(geometry, bytes) {
-            return Ok((config, arena));
-        }
-        if config.keys_max <= KEYS_WORTHWHILE {
-            return Err(no_memory(path, bytes));
-        }
-        config.keys_max /= 2;
-    }
 }
 
 fn no_memory(path: &Path, bytes: usize) -> Failure {

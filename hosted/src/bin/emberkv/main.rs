@@ -5,6 +5,7 @@
 
 mod args;
 mod backup;
+mod bench;
 mod check;
 mod completions;
 mod create;
@@ -15,6 +16,7 @@ mod explain;
 mod failure;
 mod host;
 mod jsonl;
+mod latency;
 mod list;
 mod load;
 mod load_text;
@@ -22,6 +24,7 @@ mod load_tree;
 mod map;
 mod merge;
 mod output;
+mod plot;
 mod progress;
 mod salvage;
 mod session;
@@ -92,6 +95,7 @@ fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         Verb::Salvage(salvage) => salvage::salvage(&host, salvage),
         Verb::Backup(backup) => backup::backup(&host, backup),
         Verb::Map(report) => map::map(&host, report),
+        Verb::Bench(arguments) => bench::bench(&host, arguments),
         Verb::Completions(shell) => completions::completions(shell),
     }
 }

@@ -25,6 +25,11 @@ pub(crate) fn entries(total: u64) -> ProgressBar {
     shown(ProgressBar::new(total), "{bar:30} {pos}/{len} {per_sec} {eta}")
 }
 
+/// A bar of milliseconds that are to pass.
+pub(crate) fn phase(name: &'static str, seconds: f64) -> ProgressBar {
+    shown(ProgressBar::new((seconds * 1e3) as u64), "{bar:30} {msg}").with_message(name)
+}
+
 /// The bar with its template, which has no colours: nothing to switch off for `NO_COLOR`.
 fn shown(bar: ProgressBar, template: &str) -> ProgressBar {
     if !is_watched() {

@@ -6,8 +6,9 @@
 
 use std::path::Path;
 
+use emberkv::{HostLimits, host_config};
 use emberkv_core::{BlockDevice, Config, Geometry, Store, required_bytes};
-use emberkv_file::{FileDevice, IoMode, Options};
+use emberkv_file::{AlignedBuffer, FileDevice, IoMode, Options};
 use emberkv_memory::{MemoryDevice, Rules};
 
 use crate::data::{Key, VALUE_BYTES_MAX};
@@ -89,7 +90,7 @@ where
     D::Error: 'static,
 {
     let config = config(setup, &device.geometry());
-    let mut arena = vec![0; required_bytes(&config, &device.geometry())];
+    let mut arena = AlignedBuffer::new(required_bytes(&config, &device.geometry()), 4096);
     let mut store = Store::open_or_format(device, &mut arena, &config)?;
     work(&mut EmberPeer {
         store: &mut store,
@@ -100,15 +101,12 @@ where
 }
 
 fn config(setup: &Setup, geometry: &Geometry) -> Config {
-    let defaults = Config::default();
-    let page_bytes = defaults.page_bytes.max(geometry.commit_unit());
+    let limits = HostLimits { cache_bytes: setup.cache_bytes, ..HostLimits::of_this_machine() };
     Config {
         segment_bytes: SEGMENT_BYTES,
         seed: [0x5e; 32],
-        page_bytes,
-        frames: (setup.cache_bytes / u64::from(page_bytes)) as u32,
         keys_max: setup.keys as u32,
-        ..defaults
+        ..host_config(geometry, &limits)
     }
 }
 

@@ -13,7 +13,7 @@ const CRC64_SHORT_BYTES: usize = 192;
 /// tables of [`Checksums::PORTABLE`].
 ///
 /// ```
-/// let fast = emberkv::host_checksums();
+/// let fast = emberkv_file::host_checksums();
 /// assert_eq!((fast.crc64)(0, b"123456789"), 0xae8b_1486_0a79_9888);
 /// ```
 #[must_use]
