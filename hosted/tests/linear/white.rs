@@ -240,7 +240,7 @@ fn seen(key: usize, name: Name, seq: u64) -> Done {
 fn histories_without_an_order_are_refused() {
     let put = |key, name| Done::Put { key, name };
     let two = |a: (usize, Name, u64), b| Done::Read { found: vec![a, b] };
-    let base = vec![(span(1, 2), put(0, 7)), (span(3, 4), put(0, 8)), (span(5, 6), put(1, 9))];
+    let base = [(span(1, 2), put(0, 7)), (span(3, 4), put(0, 8)), (span(5, 6), put(1, 9))];
     let with = |more: &[(Span, Done)]| check(&[&base[..], more].concat());
     assert_eq!(with(&[(span(7, 8), seen(0, 8, 20)), (span(9, 10), seen(1, 9, 30))]), Ok(()));
     assert_eq!(with(&[(span(2, 5), seen(0, 7, 10)), (span(7, 8), seen(0, 8, 20))]), Ok(()));
