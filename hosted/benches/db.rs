@@ -298,6 +298,25 @@ fn two_writers(plan: &Plan) {
     show("puts of 100 B, in turns, 2 threads", two, &format!("{ratio:.2} times one thread's"));
 }
 
+/// Two threads that put and get in turn.
+fn mixed(plan: &Plan) {
+    if !plan.wants("half puts, half gets") {
+        return;
+    }
+    let (_place, db) = store(&plan.directory, Durability::default());
+    warm(&db);
+    for threads in [1, 2] {
+        let calls = rate(threads, plan.time, |_, random| {
+            for _ in 0..32 {
+                db.put(random.below(200_000).to_le_bytes(), [7; 100]).expect("a put");
+                db.get(random.below(200_000).to_le_bytes()).expect("a get");
+            }
+            64
+        });
+        show(&format!("half puts, half gets, {threads} threads"), calls, "");
+    }
+}
+
 fn gets(plan: &Plan) {
     if plan.wants("cached gets") {
         let (_place, db) = store(&plan.directory, Durability::default());
@@ -350,5 +369,6 @@ fn main() {
     durable(&plan);
     buffered(&plan);
     two_writers(&plan);
+    mixed(&plan);
     gets(&plan);
 }

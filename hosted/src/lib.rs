@@ -8,6 +8,7 @@
 //! and other programs make the same ones.
 
 mod batch;
+mod bounce;
 mod builder;
 mod commit;
 mod counts;

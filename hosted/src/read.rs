@@ -13,8 +13,9 @@ use emberkv_core::types::{EntryKind, Fingerprint};
 use emberkv_core::{Damage, Error as EngineError, SnapshotId};
 use emberkv_file::FileError;
 
+use crate::bounce::{keep_buffer, take_buffer};
 use crate::error::Error;
-use crate::shared::{Shared, State, keep_buffer, take_buffer};
+use crate::shared::{Shared, State};
 use crate::sync::Ordering;
 use crate::value::Value;
 

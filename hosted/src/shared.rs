@@ -7,7 +7,6 @@
 //! and by the background threads alike, and the one place where the device is written to. A panic
 //! under the lock poisons it: everybody gets [`Error::Panicked`] then.
 
-use core::cell::Cell;
 use core::task::Poll;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,6 +15,7 @@ use emberkv_core::{DeviceError, DeviceErrorKind, Error as EngineError};
 use emberkv_file::{AlignedBuffer, FileError, Operation};
 use self_cell::{MutBorrow, self_cell};
 
+use crate::bounce::{keep_buffer, take_buffer};
 use crate::builder::Durability;
 use crate::counts::Counts;
 use crate::device::Device;
@@ -98,6 +98,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// Background threads end.
     pub(crate) stop: AtomicBool,
+    /// A put has the lock, not a reader or somebody with more to do.
+    is_putting: AtomicBool,
     /// Threads that wait for the lock.
     contenders: AtomicU32,
     /// Times that a thread tries again before it sleeps.
@@ -129,31 +131,6 @@ enum Next<T> {
     Idle,
 }
 
-thread_local! {
-    /// The buffer of this thread's last transfer.
-    static BOUNCE: Cell<Option<AlignedBuffer>> = const { Cell::new(None) };
-}
-
-/// Buffers start at a multiple of this: what any direct I/O asks for.
-const BUFFER_ALIGN: usize = 4096;
-/// Larger buffers are not kept.
-const BUFFER_KEPT_BYTES: usize = 256 << 10;
-
-/// A buffer of at least so many bytes; this thread's own where that is large enough.
-pub(crate) fn take_buffer(bytes: usize) -> AlignedBuffer {
-    match BOUNCE.take().filter(|buffer| buffer.len() >= bytes) {
-        Some(buffer) => buffer,
-        None => AlignedBuffer::new(bytes.next_power_of_two().max(64 << 10), BUFFER_ALIGN),
-    }
-}
-
-/// Keeps a buffer for this thread's next transfer.
-pub(crate) fn keep_buffer(buffer: AlignedBuffer) {
-    if buffer.len() <= BUFFER_KEPT_BYTES {
-        BOUNCE.set(Some(buffer));
-    }
-}
-
 impl Shared {
     pub(crate) fn new(cell: StateCell, device: Box<dyn Device>, durability: Durability) -> Self {
         let (preparer, record_bytes_max, durable) = cell.with_dependent(|_, state| {
@@ -174,6 +151,7 @@ impl Shared {
             pace: crate::commit::Pace::default(),
             counts: Counts::default(),
             stop: AtomicBool::new(false),
+            is_putting: AtomicBool::new(false),
             contenders: AtomicU32::new(0),
             turns: if parallelism > 1 { TURNS } else { 0 },
             record_guess: AtomicU32::new(0),
@@ -194,12 +172,16 @@ impl Shared {
     ) -> Result<T, Error> {
         // Dropped behind the guard.
         let alarm = Alarm(self);
+        let is_put = guard.is_some();
         let mut guard = match guard {
             Some(guard) => guard,
             None => self.exclusive()?,
         };
         let cell = guard.as_mut().ok_or(Error::Closed)?;
         let result = cell.with_dependent_mut(|_, state| work(state));
+        if is_put {
+            self.is_putting.store(false, Ordering::Relaxed);
+        }
         drop(guard);
         drop(alarm);
         Ok(result)
@@ -207,16 +189,23 @@ impl Shared {
 
     /// The lock for a put, which is done in less time than it takes to bring what the engine works
     /// with to another processor. So two writers that take turns at each put are slower than one:
-    /// who finds the lock taken leaves it to the other for some dozens of puts.
+    /// who finds another put there leaves the lock to that writer for some dozens of puts.
     pub(crate) fn enter(&self) -> Result<Guard<'_>, Error> {
         if self.turns == 0 {
             return self.exclusive();
         }
         for _ in 0..STEPS_BACK_MAX {
             match self.state.try_write() {
-                Ok(guard) => return Ok(guard),
+                Ok(guard) => {
+                    // A hint: where a panic leaves it set, the lock is poisoned.
+                    self.is_putting.store(true, Ordering::Relaxed);
+                    return Ok(guard);
+                }
                 Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
-                Err(TryLockError::WouldBlock) => (0..STEP_BACK_TURNS).for_each(|_| spin_loop()),
+                Err(TryLockError::WouldBlock) if self.is_putting.load(Ordering::Relaxed) => {
+                    (0..STEP_BACK_TURNS).for_each(|_| spin_loop());
+                }
+                Err(TryLockError::WouldBlock) => return self.exclusive(),
             }
         }
         self.blocking()

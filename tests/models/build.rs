@@ -87,7 +87,7 @@ fn whole(hosted: &Path, bug: Option<(&str, &str, &str)>) -> String {
     let is_module = |line: &str| line.ends_with(';') && line.contains("mod ");
     let mut all: String = root
         .lines()
-        .filter(|line| !is_module(line))
+        .filter(|line| !is_module(line) && *line != "#[doc(hidden)]")
         .map(|line| format!("{}\n", line.replace("crate::", "self::")))
         .collect();
     for name in root.lines().filter(|line| is_module(line)) {
@@ -120,7 +120,7 @@ fn main() {
     for (name, file, from, to) in BUGS {
         all += &format!("variant!({name} {{ {} }});\n", protocols(Some((file, from, to))));
     }
-    all += &format!("whole!(db {{ {} }});\n", whole(&hosted, None));
+    all += &format!("whole!(sound_db {{ {} }});\n", whole(&hosted, None));
     for (name, file, from, to) in WHOLE_BUGS {
         all += &format!("whole!({name} {{ {} }});\n", whole(&hosted, Some((file, from, to))));
     }

@@ -6,7 +6,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
 use emberkv_models::{
-    db, db_that_acknowledges_what_gathers, db_that_tells_nobody_of_an_operation_that_is_done,
+    db_that_acknowledges_what_gathers, db_that_tells_nobody_of_an_operation_that_is_done, sound_db,
 };
 
 /// The stack of a thread: the engine formats and recovers on it.
@@ -35,12 +35,12 @@ fn finds(bug: &str, reason: &str, model: fn()) {
 
 #[test]
 fn durable_puts_survive_and_reads_go_forward() {
-    check(schedules(), db::durable_puts_survive_and_reads_go_forward);
+    check(schedules(), sound_db::durable_puts_survive_and_reads_go_forward);
 }
 
 #[test]
 fn closing_answers_everybody() {
-    check(schedules(), db::closing_answers_everybody);
+    check(schedules(), sound_db::closing_answers_everybody);
 }
 
 #[test]
