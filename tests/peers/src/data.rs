@@ -46,9 +46,7 @@ impl Values {
     pub fn new() -> Self {
         let bytes = WINDOWS as usize + VALUE_BYTES_MAX;
         let words = bytes.div_ceil(8) as u64;
-        let pool = (0..words)
-            .flat_map(|word| mix(word ^ (1 << 63)).to_le_bytes())
-            .collect();
+        let pool = (0..words).flat_map(|word| mix(word ^ (1 << 63)).to_le_bytes()).collect();
         Self { pool }
     }
 
@@ -58,10 +56,7 @@ impl Values {
     /// Beyond [`VALUE_BYTES_MAX`].
     #[must_use]
     pub fn of(&self, index: u64, bytes: usize) -> &[u8] {
-        assert!(
-            bytes <= VALUE_BYTES_MAX,
-            "values have at most {VALUE_BYTES_MAX} bytes"
-        );
+        assert!(bytes <= VALUE_BYTES_MAX, "values have at most {VALUE_BYTES_MAX} bytes");
         let start = (mix(index) % WINDOWS) as usize;
         &self.pool[start..start + bytes]
     }

@@ -40,11 +40,7 @@ impl AlignedBuffer {
     fn new(bytes: usize) -> Self {
         let memory = vec![0xe5; bytes + PAGE_BYTES];
         let start = memory.as_ptr().align_offset(PAGE_BYTES);
-        Self {
-            memory,
-            start,
-            bytes,
-        }
+        Self { memory, start, bytes }
     }
 
     fn bytes(&mut self) -> &mut [u8] {
@@ -72,29 +68,19 @@ impl DeviceFile {
             .custom_flags(OFlags::DIRECT.bits() as i32)
             .open(&path)
             .map_err(|error| {
-                format!(
-                    "no O_DIRECT in {}: {error}; set TMPDIR",
-                    directory.display()
-                )
+                format!("no O_DIRECT in {}: {error}; set TMPDIR", directory.display())
             })?;
         let mut buffer = AlignedBuffer::new(FILL_BYTES);
         for step in 0..steps {
             file.write_all_at(buffer.bytes(), step * FILL_BYTES as u64)?;
         }
         file.sync_all()?;
-        Ok(Self {
-            path,
-            pages: steps * (FILL_BYTES / PAGE_BYTES) as u64,
-        })
+        Ok(Self { path, pages: steps * (FILL_BYTES / PAGE_BYTES) as u64 })
     }
 
     fn open(&self, flags: OFlags) -> Outcome<File> {
         let flags = (OFlags::DIRECT | flags).bits() as i32;
-        Ok(OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(flags)
-            .open(&self.path)?)
+        Ok(OpenOptions::new().read(true).write(true).custom_flags(flags).open(&self.path)?)
     }
 
     /// Overwrites one page after the other, each durable before the next: the way of a log.

@@ -13,9 +13,7 @@ use crate::peer::Outcome;
 /// # Errors
 /// Those of the file system.
 pub fn fresh_directory() -> Outcome<TempDir> {
-    Ok(tempfile::Builder::new()
-        .prefix("emberkv-peers-")
-        .tempdir()?)
+    Ok(tempfile::Builder::new().prefix("emberkv-peers-").tempdir()?)
 }
 
 /// Writes back every dirty page of the machine, so that no store pays for the one before it.
@@ -37,9 +35,7 @@ pub fn description() -> String {
     let model = cpuinfo
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown processor", |rest| {
-            rest.trim_start_matches([' ', '\t', ':'])
-        });
+        .map_or("unknown processor", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = Command::new("uname")
         .arg("-r")

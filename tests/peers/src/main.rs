@@ -123,15 +123,9 @@ fn choose(options: &Options) -> Outcome<(Plan, Vec<Workload>)> {
     let mut workloads = WORKLOADS.to_vec();
     let is_store = |name: &str| stores::all().iter().any(|family| family.name() == name);
     let is_workload = |name: &str| WORKLOADS.iter().any(|(workload, _)| *workload == name);
-    if let Some(name) = options
-        .only
-        .iter()
-        .find(|name| !is_store(name) && !is_workload(name))
-    {
+    if let Some(name) = options.only.iter().find(|name| !is_store(name) && !is_workload(name)) {
         let stores = families.iter().map(|family| family.name());
-        let names: Vec<&str> = stores
-            .chain(WORKLOADS.iter().map(|(name, _)| *name))
-            .collect();
+        let names: Vec<&str> = stores.chain(WORKLOADS.iter().map(|(name, _)| *name)).collect();
         return Err(format!("--only {name}: not one of {}", names.join(", ")).into());
     }
     let named = |name: &str| options.only.iter().any(|only| only == name);
@@ -141,20 +135,9 @@ fn choose(options: &Options) -> Outcome<(Plan, Vec<Workload>)> {
     if options.only.iter().any(|name| is_workload(name)) {
         workloads.retain(|(name, _)| named(name));
     }
-    let mut scale = if options.quick {
-        Scale::QUICK
-    } else {
-        Scale::FULL
-    };
+    let mut scale = if options.quick { Scale::QUICK } else { Scale::FULL };
     if let Some(keys) = options.keys {
         scale.keys = keys;
     }
-    Ok((
-        Plan {
-            families,
-            scale,
-            values: Values::new(),
-        },
-        workloads,
-    ))
+    Ok((Plan { families, scale, values: Values::new() }, workloads))
 }

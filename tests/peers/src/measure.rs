@@ -36,12 +36,7 @@ impl Meter {
         // Ones instead of zeros: the pages are touched now, not by a fault inside an operation.
         let nanos = vec![1; ops_max as usize];
         let started = Instant::now();
-        Self {
-            started,
-            last: started,
-            nanos,
-            count: 0,
-        }
+        Self { started, last: started, nanos, count: 0 }
     }
 
     /// Ends one operation and begins the next.
@@ -65,26 +60,11 @@ impl Meter {
         }
         let micros = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1e3;
         Ok(vec![
-            Figure {
-                label: RATE,
-                value: rate(self.count as u64 * ops_per_tick, elapsed),
-            },
-            Figure {
-                label: "p50, us",
-                value: micros(0.5),
-            },
-            Figure {
-                label: "p99, us",
-                value: micros(0.99),
-            },
-            Figure {
-                label: "p99.99, us",
-                value: micros(0.9999),
-            },
-            Figure {
-                label: "max, us",
-                value: histogram.max() as f64 / 1e3,
-            },
+            Figure { label: RATE, value: rate(self.count as u64 * ops_per_tick, elapsed) },
+            Figure { label: "p50, us", value: micros(0.5) },
+            Figure { label: "p99, us", value: micros(0.99) },
+            Figure { label: "p99.99, us", value: micros(0.9999) },
+            Figure { label: "max, us", value: histogram.max() as f64 / 1e3 },
         ])
     }
 }
@@ -93,10 +73,7 @@ impl Meter {
 /// writes its whole file then, the others write theirs as they go.
 #[must_use]
 pub fn creating(before_open: Instant) -> Figure {
-    Figure {
-        label: "creating it before, ms",
-        value: before_open.elapsed().as_secs_f64() * 1e3,
-    }
+    Figure { label: "creating it before, ms", value: before_open.elapsed().as_secs_f64() * 1e3 }
 }
 
 /// Operations per second.
@@ -115,10 +92,7 @@ pub fn medians(rounds: &[Vec<Figure>]) -> Vec<Figure> {
     let median = |line: usize| {
         let mut values: Vec<f64> = rounds.iter().map(|round| round[line].value).collect();
         values.sort_by(f64::total_cmp);
-        Figure {
-            label: first[line].label,
-            value: values[(values.len() - 1) / 2],
-        }
+        Figure { label: first[line].label, value: values[(values.len() - 1) / 2] }
     };
     (0..first.len()).map(median).collect()
 }
@@ -141,16 +115,7 @@ mod tests {
     #[test]
     fn the_median_is_taken_line_by_line() {
         let round = |rate, max| {
-            vec![
-                Figure {
-                    label: RATE,
-                    value: rate,
-                },
-                Figure {
-                    label: "max, us",
-                    value: max,
-                },
-            ]
+            vec![Figure { label: RATE, value: rate }, Figure { label: "max, us", value: max }]
         };
         let middle = medians(&[round(3.0, 1.0), round(1.0, 2.0), round(2.0, 3.0)]);
         assert_eq!(middle, round(2.0, 2.0));

@@ -29,13 +29,9 @@ pub struct Candy {
 
 impl Candy {
     /// As it comes.
-    pub const DEFAULTS: Self = Self {
-        checkpoints: Checkpoints::ByBytesAndTime,
-    };
+    pub const DEFAULTS: Self = Self { checkpoints: Checkpoints::ByBytesAndTime };
     /// Without checkpoints by bytes.
-    pub const LAZY: Self = Self {
-        checkpoints: Checkpoints::ByTime,
-    };
+    pub const LAZY: Self = Self { checkpoints: Checkpoints::ByTime };
 }
 
 struct CandyPeer {
@@ -55,16 +51,11 @@ impl Family for Candy {
     }
 
     fn session(&self, setup: &Setup, work: &mut Work<'_>) -> Outcome<()> {
-        let mut config = Config {
-            initial_capacity: setup.keys as usize,
-            ..Config::default()
-        };
+        let mut config = Config { initial_capacity: setup.keys as usize, ..Config::default() };
         if self.checkpoints == Checkpoints::ByTime {
             config.checkpoint_delta_bytes = None;
         }
-        let mut peer = CandyPeer {
-            store: CandyStore::open(&setup.directory, config)?,
-        };
+        let mut peer = CandyPeer { store: CandyStore::open(&setup.directory, config)? };
         work(&mut peer)?;
         peer.sync()
     }

@@ -52,11 +52,7 @@ impl Family for Ember {
     }
 
     fn session(&self, setup: &Setup, work: &mut Work<'_>) -> Outcome<()> {
-        session_on(
-            open_file(&setup.directory, device_bytes(setup))?,
-            setup,
-            work,
-        )
+        session_on(open_file(&setup.directory, device_bytes(setup))?, setup, work)
     }
 }
 
@@ -73,10 +69,7 @@ pub fn memory_session(setup: &Setup, work: &mut Work<'_>) -> Outcome<()> {
 
 /// Opens the file of the store, or creates it with its full size, filled with zeros.
 fn open_file(directory: &Path, bytes: u64) -> Outcome<FileDevice> {
-    let options = Options {
-        capacity: bytes,
-        ..Options::default()
-    };
+    let options = Options { capacity: bytes, ..Options::default() };
     let device = FileDevice::open_or_create(directory.join("store.ember"), &options)?;
     match device.mode() {
         IoMode::Direct => Ok(device),
@@ -92,10 +85,7 @@ where
     let config = config(setup, &device.geometry());
     let mut arena = AlignedBuffer::new(required_bytes(&config, &device.geometry()), 4096);
     let mut store = Store::open_or_format(device, &mut arena, &config)?;
-    work(&mut EmberPeer {
-        store: &mut store,
-        value: vec![0; VALUE_BYTES_MAX],
-    })?;
+    work(&mut EmberPeer { store: &mut store, value: vec![0; VALUE_BYTES_MAX] })?;
     store.close()?;
     Ok(())
 }

@@ -29,9 +29,7 @@ impl Family for Fjall {
     }
 
     fn session(&self, setup: &Setup, work: &mut Work<'_>) -> Outcome<()> {
-        let database = Database::builder(&setup.directory)
-            .cache_size(setup.cache_bytes)
-            .open()?;
+        let database = Database::builder(&setup.directory).cache_size(setup.cache_bytes).open()?;
         let keyspace = database.keyspace("bench", || {
             KeyspaceCreateOptions::default()
                 .data_block_compression_policy(CompressionPolicy::disabled())

@@ -113,8 +113,6 @@ impl Peer for RocksPeer {
     }
 
     fn settle(&mut self) -> Outcome<()> {
-        Ok(self
-            .database
-            .wait_for_compact(&WaitForCompactOptions::default())?)
+        Ok(self.database.wait_for_compact(&WaitForCompactOptions::default())?)
     }
 }

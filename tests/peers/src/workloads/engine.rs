@@ -30,18 +30,12 @@ pub fn run(plan: &Plan) -> Outcome<Vec<Table>> {
     let keys = (plan.scale.keys / 5).max(1);
     let want_bytes = (2 * data_bytes(keys, VALUE_BYTES)).next_power_of_two();
     let cache_bytes = plan.scale.cache_bytes.max(want_bytes);
-    let data = DataSet {
-        keys,
-        value_bytes: VALUE_BYTES,
-        cache_bytes,
-    };
-    let columns = plan.rounds(
-        &[PUTS, GETS].map(Contender::Bare),
-        |_, half, round| match half.name() {
+    let data = DataSet { keys, value_bytes: VALUE_BYTES, cache_bytes };
+    let columns =
+        plan.rounds(&[PUTS, GETS].map(Contender::Bare), |_, half, round| match half.name() {
             PUTS => puts(plan, &data),
             _ => gets(plan, &data, round as u64),
-        },
-    )?;
+        })?;
     Ok(vec![Table {
         workload: NAME,
         title: format!("EmberKV on memory: {keys} keys of {VALUE_BYTES} B, 1 thread"),
@@ -52,10 +46,7 @@ pub fn run(plan: &Plan) -> Outcome<Vec<Table>> {
 
 fn setup(plan: &Plan, data: &DataSet) -> Setup {
     let setup = plan.setup("".as_ref(), data.keys, data.value_bytes);
-    Setup {
-        cache_bytes: data.cache_bytes,
-        ..setup
-    }
+    Setup { cache_bytes: data.cache_bytes, ..setup }
 }
 
 /// Two fresh stores: one for the rate, one for the latencies. The sync at the end counts, as in the
@@ -79,10 +70,7 @@ fn puts(plan: &Plan, data: &DataSet) -> Outcome<Vec<Figure>> {
             peer.put(&key(index), plan.values.of(index, data.value_bytes))?;
         }
         peer.sync()?;
-        figures[0] = Figure {
-            label: RATE,
-            value: rate(data.keys, started.elapsed()),
-        };
+        figures[0] = Figure { label: RATE, value: rate(data.keys, started.elapsed()) };
         verify_sample(peer, &plan.values, data.keys, data.value_bytes)
     })?;
     Ok(figures)

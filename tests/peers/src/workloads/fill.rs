@@ -28,24 +28,10 @@ struct Way {
 /// Those of the stores; wrong values.
 pub fn run(plan: &Plan) -> Outcome<Vec<Table>> {
     let keys = plan.scale.keys;
-    let small = Way {
-        keys,
-        value_bytes: 100,
-        puts_per_call: 1,
-    };
-    let batches = Way {
-        puts_per_call: BATCH_PUTS,
-        ..small
-    };
-    let large = Way {
-        keys: (keys / 4).max(1),
-        value_bytes: 1024,
-        puts_per_call: 1,
-    };
-    [small, batches, large]
-        .into_iter()
-        .map(|way| table(plan, way))
-        .collect()
+    let small = Way { keys, value_bytes: 100, puts_per_call: 1 };
+    let batches = Way { puts_per_call: BATCH_PUTS, ..small };
+    let large = Way { keys: (keys / 4).max(1), value_bytes: 1024, puts_per_call: 1 };
+    [small, batches, large].into_iter().map(|way| table(plan, way)).collect()
 }
 
 fn table(plan: &Plan, way: Way) -> Outcome<Table> {
@@ -66,14 +52,8 @@ fn table(plan: &Plan, way: Way) -> Outcome<Table> {
         Ok(figures)
     })?;
     let (grouping, note) = match way.puts_per_call {
-        1 => (
-            "",
-            "latencies are those of single puts; the last sync counts for ops/s only",
-        ),
-        _ => (
-            ", in batches of 1,000",
-            "latencies are those of batches; candystore has none",
-        ),
+        1 => ("", "latencies are those of single puts; the last sync counts for ops/s only"),
+        _ => (", in batches of 1,000", "latencies are those of batches; candystore has none"),
     };
     Ok(Table {
         workload: NAME,
@@ -107,10 +87,7 @@ fn timed_fill(peer: &mut dyn Peer, values: &Values, way: Way) -> Outcome<Vec<Fig
     peer.sync()?;
     let sync_ms = before_sync.elapsed().as_secs_f64() * 1e3;
     let mut figures = meter.finish(way.puts_per_call)?;
-    figures.push(Figure {
-        label: "the sync, ms",
-        value: sync_ms,
-    });
+    figures.push(Figure { label: "the sync, ms", value: sync_ms });
     Ok(figures)
 }
 

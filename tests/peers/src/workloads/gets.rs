@@ -53,10 +53,7 @@ impl DataSet {
 
     fn setup(&self, plan: &Plan, directory: &TempDir) -> Setup {
         let setup = plan.setup(directory.path(), self.keys, self.value_bytes);
-        Setup {
-            cache_bytes: self.cache_bytes,
-            ..setup
-        }
+        Setup { cache_bytes: self.cache_bytes, ..setup }
     }
 }
 
@@ -67,10 +64,7 @@ impl DataSet {
 /// Those of the stores; wrong values.
 pub fn run_cached(plan: &Plan) -> Outcome<Vec<Table>> {
     let keys = plan.scale.keys;
-    [(keys / 5).max(1), keys]
-        .into_iter()
-        .map(|keys| cached_table(plan, keys))
-        .collect()
+    [(keys / 5).max(1), keys].into_iter().map(|keys| cached_table(plan, keys)).collect()
 }
 
 fn cached_table(plan: &Plan, keys: u64) -> Outcome<Table> {
@@ -78,24 +72,14 @@ fn cached_table(plan: &Plan, keys: u64) -> Outcome<Table> {
     // "All cached" is the point: twice the data, where that is more than the common cache size.
     let want_bytes = (2 * data_bytes(keys, value_bytes)).next_power_of_two();
     let cache_bytes = plan.scale.cache_bytes.max(want_bytes);
-    let data = DataSet {
-        keys,
-        value_bytes,
-        cache_bytes,
-    };
+    let data = DataSet { keys, value_bytes, cache_bytes };
     let contenders = plan.stores();
     let directories = data.fill(plan, &contenders)?;
     let columns = plan.rounds(&contenders, |index, contender, round| {
         let Contender::Store(family) = contender else {
             unreachable!("only stores are asked for cached gets")
         };
-        cached_gets(
-            plan,
-            &data,
-            family,
-            &data.setup(plan, &directories[index]),
-            round,
-        )
+        cached_gets(plan, &data, family, &data.setup(plan, &directories[index]), round)
     })?;
     Ok(Table {
         workload: CACHED,
@@ -152,10 +136,7 @@ pub fn gets_in_two_passes(
         meter.tick();
     }
     let mut figures = meter.finish(1)?;
-    figures[0] = Figure {
-        label: RATE,
-        value: rate(count, elapsed),
-    };
+    figures[0] = Figure { label: RATE, value: rate(count, elapsed) };
     Ok(figures)
 }
 
@@ -167,11 +148,7 @@ pub fn run_cold(plan: &Plan) -> Outcome<Vec<Table>> {
     let scale = plan.scale;
     let value_bytes = 1024;
     let keys = scale.cold_bytes() / value_bytes as u64;
-    let data = DataSet {
-        keys,
-        value_bytes,
-        cache_bytes: scale.cold_cache_bytes,
-    };
+    let data = DataSet { keys, value_bytes, cache_bytes: scale.cold_cache_bytes };
     let contenders = plan.device_and_stores();
     let directories = data.fill(plan, &contenders)?;
     let file = DeviceFile::create(directories[0].path(), scale.cold_bytes())?;

@@ -43,44 +43,21 @@ impl Drop for Filler {
 pub fn run(plan: &Plan) -> Outcome<Vec<Table>> {
     let mut dropped = true;
     let columns = plan.rounds(&plan.stores(), |_, contender, _| {
-        let Contender::Store(family) = contender else {
-            unreachable!("only stores are opened")
-        };
+        let Contender::Store(family) = contender else { unreachable!("only stores are opened") };
         let clean = after_clean_close(plan, family, &mut dropped)?;
         let killed = after_kill(plan, family, &mut dropped)?;
         Ok(vec![
-            Figure {
-                label: "open after clean close, ms",
-                value: clean.open_ms,
-            },
-            Figure {
-                label: "  first get then, us",
-                value: clean.first_get_us,
-            },
-            Figure {
-                label: "open after SIGKILL, ms",
-                value: killed.open_ms,
-            },
-            Figure {
-                label: "  first get after that, us",
-                value: killed.first_get_us,
-            },
+            Figure { label: "open after clean close, ms", value: clean.open_ms },
+            Figure { label: "  first get then, us", value: clean.first_get_us },
+            Figure { label: "open after SIGKILL, ms", value: killed.open_ms },
+            Figure { label: "  first get after that, us", value: killed.first_get_us },
         ])
     })?;
-    let cold = if dropped {
-        "page cache empty"
-    } else {
-        "NOT COLD: page cache kept, not root"
-    };
+    let cold = if dropped { "page cache empty" } else { "NOT COLD: page cache kept, not root" };
     Ok(vec![Table {
         workload: NAME,
-        title: format!(
-            "opening {} keys of {VALUE_BYTES} B, {cold}",
-            plan.scale.keys
-        ),
-        notes: vec![format!(
-            "killed with {PUTS_NOT_SYNCED} puts behind the last sync"
-        )],
+        title: format!("opening {} keys of {VALUE_BYTES} B, {cold}", plan.scale.keys),
+        notes: vec![format!("killed with {PUTS_NOT_SYNCED} puts behind the last sync")],
         columns,
     }])
 }
@@ -91,10 +68,7 @@ struct Opened {
 }
 
 fn timed_open(plan: &Plan, family: &dyn Family, setup: &Setup) -> Outcome<Opened> {
-    let mut opened = Opened {
-        open_ms: 0.0,
-        first_get_us: 0.0,
-    };
+    let mut opened = Opened { open_ms: 0.0, first_get_us: 0.0 };
     let started = Instant::now();
     family.session(setup, &mut |peer| {
         opened.open_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -109,9 +83,7 @@ fn timed_open(plan: &Plan, family: &dyn Family, setup: &Setup) -> Outcome<Opened
 fn after_clean_close(plan: &Plan, family: &dyn Family, dropped: &mut bool) -> Outcome<Opened> {
     let directory = host::fresh_directory()?;
     let setup = plan.setup(directory.path(), plan.scale.keys, VALUE_BYTES);
-    family.session(&setup, &mut |peer| {
-        fill::puts(peer, &plan.values, setup.keys, VALUE_BYTES)
-    })?;
+    family.session(&setup, &mut |peer| fill::puts(peer, &plan.values, setup.keys, VALUE_BYTES))?;
     *dropped &= host::drop_page_cache();
     timed_open(plan, family, &setup)
 }
@@ -127,11 +99,7 @@ fn after_kill(plan: &Plan, family: &dyn Family, dropped: &mut bool) -> Outcome<O
         .stdout(Stdio::piped())
         .spawn()?;
     let mut filler = Filler(child);
-    let output = filler
-        .0
-        .stdout
-        .take()
-        .ok_or("the filling process has no output")?;
+    let output = filler.0.stdout.take().ok_or("the filling process has no output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
     if line.trim() != READY {

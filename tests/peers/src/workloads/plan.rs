@@ -116,10 +116,7 @@ impl Plan {
     /// All stores.
     #[must_use]
     pub fn stores(&self) -> Vec<Contender<'_>> {
-        self.families
-            .iter()
-            .map(|family| Contender::Store(family.as_ref()))
-            .collect()
+        self.families.iter().map(|family| Contender::Store(family.as_ref())).collect()
     }
 
     /// The bare device as a yardstick, then all stores.
@@ -154,10 +151,7 @@ impl Plan {
     ) -> Outcome<Vec<Column>> {
         let mut columns: Vec<Column> = contenders
             .iter()
-            .map(|contender| Column {
-                name: contender.name(),
-                rounds: Vec::new(),
-            })
+            .map(|contender| Column { name: contender.name(), rounds: Vec::new() })
             .collect();
         for round in 0..self.scale.rounds {
             for turn in 0..contenders.len() {
