@@ -32,6 +32,7 @@ mod measure;
 mod peer;
 mod report;
 mod stores;
+mod threads;
 mod workloads;
 
 use std::path::PathBuf;

@@ -21,6 +21,12 @@ pub struct Figure {
 /// The label of every rate; tables compare columns by it.
 pub const RATE: &str = "ops/s";
 
+/// The label of the latency that one in 10,000 exceeds.
+pub const TAIL: &str = "p99.99, us";
+
+/// The label of the longest operation.
+pub const WORST: &str = "max, us";
+
 /// Measures a run of operations.
 pub struct Meter {
     started: Instant,
@@ -54,19 +60,39 @@ impl Meter {
     /// None in practice: a latency that no histogram can hold.
     pub fn finish(self, ops_per_tick: u64) -> Outcome<Vec<Figure>> {
         let elapsed = self.started.elapsed();
-        let mut histogram = Histogram::<u64>::new(3)?;
-        for nanos in &self.nanos[..self.count] {
-            histogram.record(*nanos)?;
-        }
-        let micros = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1e3;
-        Ok(vec![
-            Figure { label: RATE, value: rate(self.count as u64 * ops_per_tick, elapsed) },
-            Figure { label: "p50, us", value: micros(0.5) },
-            Figure { label: "p99, us", value: micros(0.99) },
-            Figure { label: "p99.99, us", value: micros(0.9999) },
-            Figure { label: "max, us", value: histogram.max() as f64 / 1e3 },
-        ])
+        figures(&[self], elapsed, ops_per_tick)
     }
+
+    /// The nanoseconds of each operation so far.
+    #[must_use]
+    pub fn nanos(&self) -> &[u64] {
+        &self.nanos[..self.count]
+    }
+
+    /// Begins the next operation now: what was done since the last tick belongs to none.
+    pub fn skip(&mut self) {
+        self.last = Instant::now();
+    }
+}
+
+/// The rate and the latencies of all meters together: those of threads that ran at the same time,
+/// for `elapsed`.
+///
+/// # Errors
+/// None in practice: a latency that no histogram can hold.
+pub fn figures(meters: &[Meter], elapsed: Duration, ops_per_tick: u64) -> Outcome<Vec<Figure>> {
+    let mut histogram = Histogram::<u64>::new(3)?;
+    for nanos in meters.iter().flat_map(|meter| meter.nanos()) {
+        histogram.record(*nanos)?;
+    }
+    let micros = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1e3;
+    Ok(vec![
+        Figure { label: RATE, value: rate(histogram.len() * ops_per_tick, elapsed) },
+        Figure { label: "p50, us", value: micros(0.5) },
+        Figure { label: "p99, us", value: micros(0.99) },
+        Figure { label: TAIL, value: micros(0.9999) },
+        Figure { label: WORST, value: histogram.max() as f64 / 1e3 },
+    ])
 }
 
 /// How long a fresh store took from `before_open` until now. Not in any rate, but shown: EmberKV

@@ -66,7 +66,7 @@ fn table(plan: &Plan, way: Way) -> Outcome<Table> {
     })
 }
 
-fn timed_fill(peer: &mut dyn Peer, values: &Values, way: Way) -> Outcome<Vec<Figure>> {
+fn timed_fill(peer: &dyn Peer, values: &Values, way: Way) -> Outcome<Vec<Figure>> {
     let calls = way.keys.div_ceil(way.puts_per_call);
     let mut meter = Meter::start(calls);
     let mut pairs: Vec<(Key, &[u8])> = Vec::with_capacity(way.puts_per_call as usize);
@@ -95,7 +95,7 @@ fn timed_fill(peer: &mut dyn Peer, values: &Values, way: Way) -> Outcome<Vec<Fig
 ///
 /// # Errors
 /// Those of the store; wrong values.
-pub fn puts(peer: &mut dyn Peer, values: &Values, keys: u64, value_bytes: usize) -> Outcome<()> {
+pub fn puts(peer: &dyn Peer, values: &Values, keys: u64, value_bytes: usize) -> Outcome<()> {
     for index in 0..keys {
         peer.put(&key(index), values.of(index, value_bytes))?;
     }

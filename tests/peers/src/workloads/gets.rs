@@ -117,7 +117,7 @@ fn cached_gets(
 /// # Errors
 /// Those of the store; wrong values.
 pub fn gets_in_two_passes(
-    peer: &mut dyn Peer,
+    peer: &dyn Peer,
     plan: &Plan,
     data: &DataSet,
     seed: u64,

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::data::{KEY_BYTES, Values};
 use crate::host;
 use crate::measure::Figure;
-use crate::peer::{Family, Outcome, Setup};
+use crate::peer::{Family, Outcome, Setup, Space};
 
 /// How much of everything.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +136,7 @@ impl Plan {
             keys,
             value_bytes,
             durable_puts: 0,
+            space: Space::Log,
         }
     }
 
