@@ -25,11 +25,13 @@
 //! Reading order: `peer` (what a store must offer), `stores/*` (how each is configured),
 //! `workloads/*`, `measure`.
 
+mod closing;
 mod data;
 mod device;
 mod host;
 mod measure;
 mod peer;
+mod plot;
 mod report;
 mod stores;
 mod threads;
@@ -37,12 +39,15 @@ mod workloads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser};
 
 use crate::data::Values;
 use crate::peer::Outcome;
-use crate::workloads::{Plan, Scale, Table, bare, durable, fill, gets, open};
+use crate::workloads::{
+    Plan, Scale, Table, bare, deleted, durable, fill, gets, open, overwrite, ycsb,
+};
 
 /// Measures EmberKV side by side with other stores.
 #[derive(Parser)]
@@ -56,12 +61,44 @@ struct Options {
     /// Keys of the large data sets.
     #[arg(long, value_parser = clap::value_parser!(u64).range(10_000..=20_000_000))]
     keys: Option<u64>,
+    /// Rounds, of which medians are shown.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100))]
+    rounds: Option<u64>,
+    /// Draws each table, and the latencies over time, as SVG files in this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    plot: Option<PathBuf>,
     /// Also writes everything, round by round, to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// For the workload `open`: the process that is killed.
     #[arg(long, hide = true, value_name = "DIRECTORY")]
     fill_until_killed: Option<PathBuf>,
+    /// For the workload `overwrite`: the process of one store.
+    #[command(flatten)]
+    alone: Alone,
+}
+
+/// What the parent tells the process that overwrites.
+#[derive(Args)]
+struct Alone {
+    #[arg(long, hide = true, value_name = "PATTERN", requires = "directory")]
+    overwrite_alone: Option<String>,
+    #[arg(long, hide = true)]
+    directory: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    churn_keys: Option<u64>,
+    #[arg(long, hide = true)]
+    overwrites: Option<u64>,
+    #[arg(long, hide = true)]
+    idle_ms: Option<u64>,
+}
+
+impl Alone {
+    fn change(&self, scale: &mut Scale) {
+        scale.churn_keys = self.churn_keys.unwrap_or(scale.churn_keys);
+        scale.overwrites = self.overwrites.unwrap_or(scale.overwrites);
+        scale.idle = self.idle_ms.map_or(scale.idle, Duration::from_millis);
+    }
 }
 
 /// A workload: its name and what runs it.
@@ -73,9 +110,12 @@ const WORKLOADS: &[Workload] = &[
     (workloads::engine::NAME, workloads::engine::run),
     (durable::NAME, durable::run),
     (fill::NAME, fill::run),
+    (overwrite::NAME, overwrite::run),
     (gets::CACHED, gets::run_cached),
     (gets::COLD, gets::run_cold),
     (open::NAME, open::run),
+    (ycsb::NAME, ycsb::run),
+    (deleted::NAME, deleted::run),
 ];
 
 fn main() -> ExitCode {
@@ -93,6 +133,11 @@ fn run(options: &Options) -> Outcome<()> {
     if let Some(directory) = &options.fill_until_killed {
         return open::fill_until_killed(&plan, directory);
     }
+    if let (Some(pattern), Some(directory)) =
+        (&options.alone.overwrite_alone, &options.alone.directory)
+    {
+        return overwrite::alone(&plan, pattern, directory);
+    }
     let host = host::description();
     let clock_ns = measure::clock_ns();
     println!(
@@ -107,6 +152,10 @@ fn run(options: &Options) -> Outcome<()> {
         let measured = workload(&plan).map_err(|error| format!("{name}: {error}"))?;
         for table in &measured {
             print!("{}", report::text(table));
+        }
+        print!("{}", closing::text(&measured));
+        if let Some(directory) = &options.plot {
+            plot::write(directory, &measured)?;
         }
         tables.extend(measured);
     }
@@ -140,5 +189,9 @@ fn choose(options: &Options) -> Outcome<(Plan, Vec<Workload>)> {
     if let Some(keys) = options.keys {
         scale.keys = keys;
     }
+    if let Some(rounds) = options.rounds {
+        scale.rounds = rounds as usize;
+    }
+    options.alone.change(&mut scale);
     Ok((Plan { families, scale, values: Values::new() }, workloads))
 }

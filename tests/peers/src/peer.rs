@@ -54,12 +54,17 @@ pub struct Setup {
 }
 
 /// A kind of store.
-pub trait Family {
+pub trait Family: Sync {
     /// Its column in the tables, and its name on the command line.
     fn name(&self) -> &'static str;
 
     /// How a durable put is asked for, in the store's own words.
     fn durable_by(&self) -> &'static str;
+
+    /// Whether it is EmberKV, and not one of its peers.
+    fn is_ours(&self) -> bool {
+        false
+    }
 
     /// Whether that makes the device write its own cache out. One that does not is shown, but is no
     /// measure for those that do.

@@ -60,7 +60,7 @@ fn of_yardstick(columns: &[(&str, Vec<Figure>)], width: usize) -> Option<String>
 }
 
 /// Three digits or more, thousands apart.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         small if small < 10.0 => format!("{value:.2}"),
         middle if middle < 1_000.0 => format!("{value:.1}"),
@@ -116,7 +116,7 @@ fn figures_json(figures: &[Figure]) -> Value {
 mod tests {
     use super::{number, text};
     use crate::measure::{Figure, RATE};
-    use crate::workloads::{Column, Table};
+    use crate::workloads::{BY_RATE, Column, Standing, Table};
 
     #[test]
     fn numbers_have_their_thousands_apart() {
@@ -129,11 +129,15 @@ mod tests {
     fn a_table_shows_medians_and_shares_of_the_device() {
         let column = |name, rates: [f64; 3]| Column {
             name,
+            standing: Standing::Peer,
             rounds: rates.map(|value| vec![Figure { label: RATE, value }]).to_vec(),
         };
         let table = Table {
             workload: "durable",
+            row: String::new(),
             title: "title".to_owned(),
+            headlines: BY_RATE,
+            timelines: Vec::new(),
             notes: Vec::new(),
             columns: vec![column("device", [9.0, 1_000.0, 2_000.0]), column("store", [500.0; 3])],
         };

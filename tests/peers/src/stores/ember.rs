@@ -60,6 +60,10 @@ impl Family for Ember {
         EMBER
     }
 
+    fn is_ours(&self) -> bool {
+        true
+    }
+
     fn durable_by(&self) -> &'static str {
         "put + sync: one durable O_DIRECT write"
     }

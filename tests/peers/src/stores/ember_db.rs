@@ -34,6 +34,10 @@ impl Family for EmberDb {
         "ember-db"
     }
 
+    fn is_ours(&self) -> bool {
+        true
+    }
+
     fn durable_by(&self) -> &'static str {
         "put_durable: one durable O_DIRECT write, shared by the threads that wait"
     }

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use super::gets::{DataSet, gets_in_two_passes};
 use super::plan::data_bytes;
-use super::{Contender, Plan, Table};
+use super::{BY_RATE, Contender, Plan, Table};
 use crate::data::{key, verify_sample};
 use crate::measure::{Figure, Meter, RATE, rate};
 use crate::peer::{Outcome, Setup};
 use crate::stores::{EMBER, memory_session};
+use crate::threads::Crew;
 
 /// Its name on the command line.
 pub const NAME: &str = "engine";
@@ -40,7 +41,10 @@ pub fn run(plan: &Plan) -> Outcome<Vec<Table>> {
         workload: NAME,
         title: format!("EmberKV on memory: {keys} keys of {VALUE_BYTES} B, 1 thread"),
         notes: vec!["ops/s without, latencies with a clock reading per operation".to_owned()],
+        row: "in memory".to_owned(),
+        headlines: BY_RATE,
         columns,
+        timelines: Vec::new(),
     }])
 }
 
@@ -80,7 +84,8 @@ fn gets(plan: &Plan, data: &DataSet, seed: u64) -> Outcome<Vec<Figure>> {
     let mut figures = Vec::new();
     memory_session(&setup(plan, data), &mut |peer| {
         super::fill::puts(peer, &plan.values, data.keys, data.value_bytes)?;
-        figures = gets_in_two_passes(peer, plan, data, seed)?;
+        figures =
+            gets_in_two_passes(peer, plan, data, &Crew::sharing(plan.scale.cached_gets, 1), seed)?;
         Ok(())
     })?;
     Ok(figures)

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use super::{Contender, Plan, Table, fill};
+use super::{Contender, Headline, Plan, Table, fill};
 use crate::data::{expect, key, verify_sample};
 use crate::host;
 use crate::measure::Figure;
@@ -24,6 +24,12 @@ const VALUE_BYTES: usize = 100;
 
 /// Puts behind the last sync, which the kill interrupts.
 const PUTS_NOT_SYNCED: u64 = 1_000;
+
+const CLEAN: &str = "open after clean close, ms";
+
+const KILLED: &str = "open after SIGKILL, ms";
+
+const HEADLINES: &[Headline] = &[Headline::less(CLEAN), Headline::less(KILLED)];
 
 /// The process that fills a store until it is killed; killed at the latest when dropped.
 struct Filler(Child);
@@ -47,9 +53,9 @@ pub fn run(plan: &Plan) -> Outcome<Vec<Table>> {
         let clean = after_clean_close(plan, family, &mut dropped)?;
         let killed = after_kill(plan, family, &mut dropped)?;
         Ok(vec![
-            Figure { label: "open after clean close, ms", value: clean.open_ms },
+            Figure { label: CLEAN, value: clean.open_ms },
             Figure { label: "  first get then, us", value: clean.first_get_us },
-            Figure { label: "open after SIGKILL, ms", value: killed.open_ms },
+            Figure { label: KILLED, value: killed.open_ms },
             Figure { label: "  first get after that, us", value: killed.first_get_us },
         ])
     })?;
@@ -58,7 +64,10 @@ pub fn run(plan: &Plan) -> Outcome<Vec<Table>> {
         workload: NAME,
         title: format!("opening {} keys of {VALUE_BYTES} B, {cold}", plan.scale.keys),
         notes: vec![format!("killed with {PUTS_NOT_SYNCED} puts behind the last sync")],
+        row: "cold".to_owned(),
+        headlines: HEADLINES,
         columns,
+        timelines: Vec::new(),
     }])
 }
 
