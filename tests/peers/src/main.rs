@@ -39,7 +39,7 @@ mod workloads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Parser};
 
@@ -149,11 +149,13 @@ fn run(options: &Options) -> Outcome<()> {
     }
     let mut tables = Vec::new();
     for (name, workload) in workloads {
+        let started = Instant::now();
         let measured = workload(&plan).map_err(|error| format!("{name}: {error}"))?;
         for table in &measured {
             print!("{}", report::text(table));
         }
         print!("{}", closing::text(&measured));
+        println!("\n{name}: {:.0} s", started.elapsed().as_secs_f64());
         if let Some(directory) = &options.plot {
             plot::write(directory, &measured)?;
         }

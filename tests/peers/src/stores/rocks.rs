@@ -6,12 +6,15 @@
 //! default).
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Options, ReadOptions, WaitForCompactOptions,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Options, ReadOptions,
+    WaitForCompactOptions, WriteBatch, WriteOptions,
 };
 
 use crate::data::Key;
 use crate::peer::{Family, Outcome, Peer, Setup, Shared, Work};
+
+/// The column family that everything is in: the one that is always there.
+const FAMILY: &str = "default";
 
 /// Where its files are cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +77,13 @@ impl Family for Rocks {
     }
 
     fn session(&self, setup: &Setup, work: &mut Work<'_>) -> Outcome<()> {
+        let options = self.options(setup);
+        // By name, so that there is a handle for the call for many keys.
+        let family = ColumnFamilyDescriptor::new(FAMILY, options.clone());
         let mut durable = WriteOptions::default();
         durable.set_sync(true);
         let peer = RocksPeer {
-            database: DB::open(&self.options(setup), &setup.directory)?,
+            database: DB::open_cf_descriptors(&options, &setup.directory, [family])?,
             buffered: WriteOptions::default(),
             durable,
             read: ReadOptions::default(),
@@ -117,7 +123,7 @@ impl Peer for RocksPeer {
     }
 
     fn get_many(&self, keys: &[Key], see: &mut dyn FnMut(usize, &[u8])) -> Outcome<()> {
-        let cf = self.database.cf_handle("default").ok_or("no default column family")?;
+        let cf = self.database.cf_handle(FAMILY).ok_or("no default column family")?;
         let values = self.database.batched_multi_get_cf_opt(cf, keys, false, &self.read);
         for (index, value) in values.into_iter().enumerate() {
             if let Some(value) = value? {
