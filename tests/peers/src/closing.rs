@@ -6,7 +6,7 @@ use crate::measure::medians;
 use crate::workloads::{Better, Column, Headline, Standing, Table};
 
 /// Width of the labels.
-const LABEL_CHARS: usize = 40;
+const LABEL_CHARS: usize = 52;
 
 /// Width of a column.
 const CELL_CHARS: usize = 16;

@@ -1,29 +1,31 @@
-//! EmberKV side by side with candystore, fjall and RocksDB, in one run: the same data, the same
-//! durability, the same cache, and the bare device as the yardstick.
+//! EmberKV (the blocking store and `Db`) side by side with candystore, fjall, RocksDB, LMDB, redb and
+//! sled, in one run: the same data, the same durability, the same cache, the device as the yardstick.
 //!
 //! ```text
-//! cargo run --release -- [--quick] [--only NAME,..] [--keys N] [--json FILE]
+//! cargo run --release -- [--quick] [--only NAME,..] [--keys N] [--rounds N] [--plot DIR] [--json FILE]
 //! ```
 //!
 //! Set-up: a C++ compiler and libclang for RocksDB's bindings (Debian: `apt-get install g++
-//! libclang-dev`); its first build takes about ten minutes on two cores. Run it as root, or the
-//! cold workloads are not cold. The system's temp folder (`TMPDIR`) must lie on the medium to be
-//! measured, with 8 GB free.
+//! libclang-dev`); its first build takes about ten minutes on two cores. Run it as root on a quiet
+//! machine, or the cold workloads are not cold and bytes written are everybody's. The system's temp
+//! folder (`TMPDIR`) must lie on the medium to be measured, with 16 GB free.
 //!
 //! Rules of the comparison:
-//! * one thread, 16-byte keys in no order, compression off everywhere;
-//! * the given cache for each store; RocksDB and fjall have a 64 MiB write buffer on top, and all
-//!   but EmberKV the kernel's page cache (rocksdb-direct: for its log only);
+//! * 16-byte keys in no order, compression off everywhere; where threads are measured they share one
+//!   open store, and the blocking store takes part with one;
+//! * the given cache for each store; RocksDB and fjall have a 64 MiB write buffer on top, and all but
+//!   EmberKV the kernel's page cache (rocksdb-direct: for its log only; LMDB: nothing else);
 //! * "durable" is what each store documents to survive a power cut; the table says how it was asked
-//!   for;
-//! * without sync, the peers hand each put to the kernel, EmberKV keeps it in its pool; the sync at
-//!   the end is in the time. EmberKV's file is filled with zeros when it is created, which is shown
-//!   beside the rates and not in them; those of the others grow during the run;
-//! * rounds are interleaved, tables show medians; every fill is checked by a sample, every get in
-//!   full.
+//!   for. sled's is not: it is shown, and is no measure for the others;
+//! * without sync, the peers hand each put to the kernel (redb keeps it until its sync), EmberKV
+//!   keeps it in its pool; the sync at the end is in the time. Where keys are put once, EmberKV's
+//!   file is filled with zeros when it is created, which is shown beside the rates and not in them;
+//!   those of the others grow during the run;
+//! * rounds are interleaved, tables show medians; every workload is checked by a sample, every get
+//!   in full. A closing table per workload says how many times better than the best peer each is.
 //!
-//! Reading order: `peer` (what a store must offer), `stores/*` (how each is configured),
-//! `workloads/*`, `measure`.
+//! Reading order: `peer` (what a store must offer), `stores/*` (how each is configured), `threads`,
+//! `workloads/*`, `measure`, `closing`.
 
 mod closing;
 mod data;

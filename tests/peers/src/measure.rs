@@ -69,9 +69,22 @@ impl Meter {
         &self.nanos[..self.count]
     }
 
-    /// Begins the next operation now: what was done since the last tick belongs to none.
-    pub fn skip(&mut self) {
-        self.last = Instant::now();
+    /// Starts the clock anew, before the first operation: what was done until now counts for nothing.
+    pub fn restart(&mut self) {
+        self.started = Instant::now();
+        self.last = self.started;
+    }
+
+    /// When the clock started.
+    #[must_use]
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// When the last operation ended.
+    #[must_use]
+    pub const fn last(&self) -> Instant {
+        self.last
     }
 }
 

@@ -1,10 +1,11 @@
 //! The same operations from one thread or from many, on one open store.
 //!
-//! Threads begin together, and the clock stops when the last one is done. One thread is the caller
-//! itself: stores that cannot be shared take part there.
+//! Threads begin together; the time of all is from the first one's start to the last one's end, by
+//! their own clocks (the thread that waits for them may wake up much later than they start). One
+//! thread is the caller itself: stores that cannot be shared take part there.
 
 use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::measure::{Figure, Meter, figures};
 use crate::peer::{Outcome, Peer};
@@ -58,8 +59,6 @@ pub fn describe(threads: u64) -> String {
 /// What the threads did, before it is made into figures.
 pub struct Ran {
     meters: Vec<Meter>,
-    started: Instant,
-    elapsed: Duration,
     ops_per_call: u64,
 }
 
@@ -69,7 +68,8 @@ impl Ran {
     /// # Errors
     /// None in practice: a latency that no histogram can hold.
     pub fn figures(&self) -> Outcome<Vec<Figure>> {
-        figures(&self.meters, self.elapsed, self.ops_per_call)
+        let ended = self.meters.iter().map(Meter::last).max();
+        self.figures_until(ended.unwrap_or_else(Instant::now))
     }
 
     /// The same with everything that was done until now in the rate.
@@ -77,8 +77,27 @@ impl Ran {
     /// # Errors
     /// As [`figures`](Self::figures).
     pub fn figures_until_now(&self) -> Outcome<Vec<Figure>> {
-        figures(&self.meters, self.started.elapsed(), self.ops_per_call)
+        self.figures_until(Instant::now())
     }
+
+    fn figures_until(&self, ended: Instant) -> Outcome<Vec<Figure>> {
+        let started = self.meters.iter().map(Meter::started).min().unwrap_or(ended);
+        figures(&self.meters, ended - started, self.ops_per_call)
+    }
+}
+
+fn measured<W>(crew: &Crew, mut work: W, start: impl FnOnce()) -> Outcome<Meter>
+where
+    W: FnMut(u64) -> Outcome<()>,
+{
+    let mut meter = Meter::start(crew.calls_each);
+    start();
+    meter.restart();
+    for call in 0..crew.calls_each {
+        work(call)?;
+        meter.tick();
+    }
+    Ok(meter)
 }
 
 /// Has every thread make a worker of its own, with its number, and call it `calls_each` times.
@@ -94,20 +113,8 @@ where
     W: FnMut(u64) -> Outcome<()>,
 {
     if crew.threads == 1 {
-        let mut meter = Meter::start(crew.calls_each);
-        let mut work = worker(View::Alone(peer), 0);
-        let started = Instant::now();
-        meter.skip();
-        for call in 0..crew.calls_each {
-            work(call)?;
-            meter.tick();
-        }
-        return Ok(Ran {
-            meters: vec![meter],
-            started,
-            elapsed: started.elapsed(),
-            ops_per_call: crew.ops_per_call,
-        });
+        let meter = measured(crew, worker(View::Alone(peer), 0), || ())?;
+        return Ok(Ran { meters: vec![meter], ops_per_call: crew.ops_per_call });
     }
     let shared = peer.shared().ok_or("this store is for one thread")?;
     run_shared(crew, |thread| worker(View::Shared(shared), thread))
@@ -121,31 +128,22 @@ pub fn run_shared<W>(crew: &Crew, worker: impl Fn(u64) -> W + Sync) -> Outcome<R
 where
     W: FnMut(u64) -> Outcome<()>,
 {
-    let start = Barrier::new(crew.threads as usize + 1);
-    let one = |thread: u64| -> Outcome<Meter> {
-        let mut meter = Meter::start(crew.calls_each);
-        let mut work = worker(thread);
-        start.wait();
-        meter.skip();
-        for call in 0..crew.calls_each {
-            work(call)?;
-            meter.tick();
-        }
-        Ok(meter)
+    let start = Barrier::new(crew.threads as usize);
+    let one = |thread: u64| {
+        measured(crew, worker(thread), || {
+            start.wait();
+        })
     };
-    std::thread::scope(|scope| {
+    let meters: Outcome<Vec<Meter>> = std::thread::scope(|scope| {
         let one = &one;
         let handles: Vec<_> =
             (0..crew.threads).map(|thread| scope.spawn(move || one(thread))).collect();
-        start.wait();
-        let started = Instant::now();
-        let joined: Outcome<Vec<Meter>> = handles
+        handles
             .into_iter()
             .map(|handle| handle.join().unwrap_or_else(|_| Err("a thread panicked".into())))
-            .collect();
-        let elapsed = started.elapsed();
-        Ok(Ran { meters: joined?, started, elapsed, ops_per_call: crew.ops_per_call })
-    })
+            .collect()
+    });
+    Ok(Ran { meters: meters?, ops_per_call: crew.ops_per_call })
 }
 
 /// A store as a worker sees it.
@@ -188,6 +186,19 @@ mod tests {
         .expect("nothing fails");
         assert_eq!(sum.into_inner(), (0..100).sum::<u64>());
         assert_eq!(ran.meters.iter().map(|meter| meter.nanos().len()).sum::<usize>(), 100);
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_time_in_which_the_threads_ran() {
+        let crew = Crew::sharing(8, 4);
+        let nap = |_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            Ok(())
+        };
+        let ran = run_shared(&crew, |_| nap).expect("nothing fails");
+        // Two naps each, at the same time: 8 in 40 ms or more.
+        let rate = ran.figures().expect("latencies fit")[0].value;
+        assert!((1.0..=200.0).contains(&rate), "{rate}");
     }
 
     #[test]

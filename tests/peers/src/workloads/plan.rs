@@ -61,14 +61,14 @@ impl Scale {
     /// Sizes that only show that everything works.
     pub const QUICK: Self = Self {
         keys: 50_000,
-        durable_puts: 640,
+        durable_puts: 1_920,
         cached_gets: 50_000,
-        cold_gets: 3_200,
+        cold_gets: 6_400,
         churn_keys: 10_000,
-        overwrites: 5,
+        overwrites: 10,
         idle: Duration::from_millis(300),
         ycsb_keys: 10_000,
-        ycsb_ops: 8_000,
+        ycsb_ops: 48_000,
         cache_bytes: 64 << 20,
         cold_cache_bytes: 4 << 20,
         rounds: 1,
