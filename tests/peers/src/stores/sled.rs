@@ -2,7 +2,8 @@
 //!
 //! Its `flush` hands the log to the kernel and waits for the writes, but does not ask the device to
 //! write its own cache out: its durable figures do not mean what those of the others mean. Its timer
-//! that flushes every 500 ms stays on: it is how sled comes.
+//! that flushes every 500 ms stays on, as sled comes; its mode is the one for throughput, at the price
+//! of space.
 
 use sled::{Batch, Db, Mode};
 
