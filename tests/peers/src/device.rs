@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 use crate::data::Order;
 use crate::measure::{Figure, Meter};
 use crate::peer::Outcome;
+use crate::threads::{self, Crew};
 
 /// Bytes of one measured transfer.
 const PAGE_BYTES: usize = 4096;
@@ -40,11 +41,7 @@ impl AlignedBuffer {
     fn new(bytes: usize) -> Self {
         let memory = vec![0xe5; bytes + PAGE_BYTES];
         let start = memory.as_ptr().align_offset(PAGE_BYTES);
-        Self {
-            memory,
-            start,
-            bytes,
-        }
+        Self { memory, start, bytes }
     }
 
     fn bytes(&mut self) -> &mut [u8] {
@@ -72,29 +69,19 @@ impl DeviceFile {
             .custom_flags(OFlags::DIRECT.bits() as i32)
             .open(&path)
             .map_err(|error| {
-                format!(
-                    "no O_DIRECT in {}: {error}; set TMPDIR",
-                    directory.display()
-                )
+                format!("no O_DIRECT in {}: {error}; set TMPDIR", directory.display())
             })?;
         let mut buffer = AlignedBuffer::new(FILL_BYTES);
         for step in 0..steps {
             file.write_all_at(buffer.bytes(), step * FILL_BYTES as u64)?;
         }
         file.sync_all()?;
-        Ok(Self {
-            path,
-            pages: steps * (FILL_BYTES / PAGE_BYTES) as u64,
-        })
+        Ok(Self { path, pages: steps * (FILL_BYTES / PAGE_BYTES) as u64 })
     }
 
     fn open(&self, flags: OFlags) -> Outcome<File> {
         let flags = (OFlags::DIRECT | flags).bits() as i32;
-        Ok(OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(flags)
-            .open(&self.path)?)
+        Ok(OpenOptions::new().read(true).write(true).custom_flags(flags).open(&self.path)?)
     }
 
     /// Overwrites one page after the other, each durable before the next: the way of a log.
@@ -118,19 +105,22 @@ impl DeviceFile {
         meter.finish(1)
     }
 
-    /// Reads pages at random addresses.
+    /// Reads pages at random addresses, from as many threads as the crew has, each with a
+    /// descriptor of its own.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn read_random(&self, ops: u64, seed: u64) -> Outcome<Vec<Figure>> {
-        let file = self.open(OFlags::empty())?;
-        let mut buffer = AlignedBuffer::new(PAGE_BYTES);
-        let mut order = Order::new(seed);
-        let mut meter = Meter::start(ops);
-        for _ in 0..ops {
-            file.read_exact_at(buffer.bytes(), order.below(self.pages) * PAGE_BYTES as u64)?;
-            meter.tick();
-        }
-        meter.finish(1)
+    pub fn read_random(&self, crew: &Crew, seed: u64) -> Outcome<Vec<Figure>> {
+        let ran = threads::run_shared(crew, |thread| {
+            let file = self.open(OFlags::empty());
+            let mut buffer = AlignedBuffer::new(PAGE_BYTES);
+            let mut order = Order::new(seed + thread);
+            move |_| {
+                let file = file.as_ref().map_err(ToString::to_string)?;
+                let at = order.below(self.pages) * PAGE_BYTES as u64;
+                Ok(file.read_exact_at(buffer.bytes(), at)?)
+            }
+        })?;
+        ran.figures()
     }
 }

@@ -16,39 +16,22 @@ const LABEL_CHARS: usize = 28;
 /// One table: a line per figure, a column per store, medians over the rounds.
 #[must_use]
 pub fn text(table: &Table) -> String {
-    let columns: Vec<(&str, Vec<Figure>)> = table
-        .columns
-        .iter()
-        .map(|column| (column.name, medians(&column.rounds)))
-        .collect();
-    let width = columns
-        .iter()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or(0)
-        .max(12)
-        + 2;
+    let columns: Vec<(&str, Vec<Figure>)> =
+        table.columns.iter().map(|column| (column.name, medians(&column.rounds))).collect();
+    let width = columns.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(12) + 2;
     let mut out = format!("\n{}: {}\n", table.workload, table.title);
     let _ = write!(out, "{:LABEL_CHARS$}", "");
     for (name, _) in &columns {
         let _ = write!(out, "{name:>width$}");
     }
     out.push('\n');
-    let lines = columns
-        .iter()
-        .map(|(_, figures)| figures.len())
-        .max()
-        .unwrap_or(0);
+    let lines = columns.iter().map(|(_, figures)| figures.len()).max().unwrap_or(0);
     for line in 0..lines {
-        let label = columns
-            .iter()
-            .find_map(|(_, figures)| figures.get(line))
-            .map_or("", |f| f.label);
+        let label =
+            columns.iter().find_map(|(_, figures)| figures.get(line)).map_or("", |f| f.label);
         let _ = write!(out, "{label:LABEL_CHARS$}");
         for (_, figures) in &columns {
-            let cell = figures
-                .get(line)
-                .map_or_else(|| "-".to_owned(), |f| number(f.value));
+            let cell = figures.get(line).map_or_else(|| "-".to_owned(), |f| number(f.value));
             let _ = write!(out, "{cell:>width$}");
         }
         out.push('\n');
@@ -77,7 +60,7 @@ fn of_yardstick(columns: &[(&str, Vec<Figure>)], width: usize) -> Option<String>
 }
 
 /// Three digits or more, thousands apart.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         small if small < 10.0 => format!("{value:.2}"),
         middle if middle < 1_000.0 => format!("{value:.1}"),
@@ -125,9 +108,7 @@ fn column_json(column: &Column) -> Value {
 }
 
 fn figures_json(figures: &[Figure]) -> Value {
-    let pairs = figures
-        .iter()
-        .map(|figure| (figure.label.to_owned(), json!(figure.value)));
+    let pairs = figures.iter().map(|figure| (figure.label.to_owned(), json!(figure.value)));
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
@@ -135,7 +116,7 @@ fn figures_json(figures: &[Figure]) -> Value {
 mod tests {
     use super::{number, text};
     use crate::measure::{Figure, RATE};
-    use crate::workloads::{Column, Table};
+    use crate::workloads::{BY_RATE, Column, Standing, Table};
 
     #[test]
     fn numbers_have_their_thousands_apart() {
@@ -148,24 +129,20 @@ mod tests {
     fn a_table_shows_medians_and_shares_of_the_device() {
         let column = |name, rates: [f64; 3]| Column {
             name,
-            rounds: rates
-                .map(|value| vec![Figure { label: RATE, value }])
-                .to_vec(),
+            standing: Standing::Peer,
+            rounds: rates.map(|value| vec![Figure { label: RATE, value }]).to_vec(),
         };
         let table = Table {
             workload: "durable",
+            row: String::new(),
             title: "title".to_owned(),
+            headlines: BY_RATE,
+            timelines: Vec::new(),
             notes: Vec::new(),
-            columns: vec![
-                column("device", [9.0, 1_000.0, 2_000.0]),
-                column("store", [500.0; 3]),
-            ],
+            columns: vec![column("device", [9.0, 1_000.0, 2_000.0]), column("store", [500.0; 3])],
         };
         let text = text(&table);
         assert!(text.contains("1,000"), "{text}");
-        assert!(
-            text.lines()
-                .any(|line| line.starts_with("of the device") && line.ends_with("50"))
-        );
+        assert!(text.lines().any(|line| line.starts_with("of the device") && line.ends_with("50")));
     }
 }

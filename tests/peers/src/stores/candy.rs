@@ -13,7 +13,7 @@
 use candystore::{CandyStore, Config};
 
 use crate::data::Key;
-use crate::peer::{Family, Outcome, Peer, Setup, Work};
+use crate::peer::{Family, Outcome, Peer, Setup, Shared, Work};
 
 /// When it makes checkpoints on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +29,9 @@ pub struct Candy {
 
 impl Candy {
     /// As it comes.
-    pub const DEFAULTS: Self = Self {
-        checkpoints: Checkpoints::ByBytesAndTime,
-    };
+    pub const DEFAULTS: Self = Self { checkpoints: Checkpoints::ByBytesAndTime };
     /// Without checkpoints by bytes.
-    pub const LAZY: Self = Self {
-        checkpoints: Checkpoints::ByTime,
-    };
+    pub const LAZY: Self = Self { checkpoints: Checkpoints::ByTime };
 }
 
 struct CandyPeer {
@@ -55,40 +51,39 @@ impl Family for Candy {
     }
 
     fn session(&self, setup: &Setup, work: &mut Work<'_>) -> Outcome<()> {
-        let mut config = Config {
-            initial_capacity: setup.keys as usize,
-            ..Config::default()
-        };
+        let mut config = Config { initial_capacity: setup.keys as usize, ..Config::default() };
         if self.checkpoints == Checkpoints::ByTime {
             config.checkpoint_delta_bytes = None;
         }
-        let mut peer = CandyPeer {
-            store: CandyStore::open(&setup.directory, config)?,
-        };
-        work(&mut peer)?;
+        let peer = CandyPeer { store: CandyStore::open(&setup.directory, config)? };
+        work(&peer)?;
         peer.sync()
     }
 }
 
 impl Peer for CandyPeer {
-    fn put(&mut self, key: &Key, value: &[u8]) -> Outcome<()> {
+    fn shared(&self) -> Option<&Shared> {
+        Some(self)
+    }
+
+    fn put(&self, key: &Key, value: &[u8]) -> Outcome<()> {
         self.store.set(key, value)?;
         Ok(())
     }
 
-    fn put_batch(&mut self, pairs: &[(Key, &[u8])]) -> Outcome<()> {
+    fn put_batch(&self, pairs: &[(Key, &[u8])]) -> Outcome<()> {
         for (key, value) in pairs {
             self.store.set(key, value)?;
         }
         Ok(())
     }
 
-    fn put_durable(&mut self, key: &Key, value: &[u8]) -> Outcome<()> {
+    fn put_durable(&self, key: &Key, value: &[u8]) -> Outcome<()> {
         self.store.set(key, value)?;
         self.sync()
     }
 
-    fn get(&mut self, key: &Key, see: &mut dyn FnMut(&[u8])) -> Outcome<bool> {
+    fn get(&self, key: &Key, see: &mut dyn FnMut(&[u8])) -> Outcome<bool> {
         let value = self.store.get(key)?;
         Ok(value.is_some_and(|value| {
             see(&value);
@@ -96,7 +91,12 @@ impl Peer for CandyPeer {
         }))
     }
 
-    fn sync(&mut self) -> Outcome<()> {
+    fn delete(&self, key: &Key) -> Outcome<()> {
+        self.store.remove(key)?;
+        Ok(())
+    }
+
+    fn sync(&self) -> Outcome<()> {
         self.store.flush()?;
         Ok(())
     }

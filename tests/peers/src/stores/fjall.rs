@@ -6,7 +6,7 @@ use fjall::config::CompressionPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::data::Key;
-use crate::peer::{Family, Outcome, Peer, Setup, Work};
+use crate::peer::{Family, Outcome, Peer, Setup, Shared, Work};
 
 /// Longest wait for background work, in steps of 10 ms.
 const SETTLE_STEPS_MAX: u32 = 6_000;
@@ -29,26 +29,28 @@ impl Family for Fjall {
     }
 
     fn session(&self, setup: &Setup, work: &mut Work<'_>) -> Outcome<()> {
-        let database = Database::builder(&setup.directory)
-            .cache_size(setup.cache_bytes)
-            .open()?;
+        let database = Database::builder(&setup.directory).cache_size(setup.cache_bytes).open()?;
         let keyspace = database.keyspace("bench", || {
             KeyspaceCreateOptions::default()
                 .data_block_compression_policy(CompressionPolicy::disabled())
                 .index_block_compression_policy(CompressionPolicy::disabled())
         })?;
-        let mut peer = FjallPeer { database, keyspace };
-        work(&mut peer)?;
+        let peer = FjallPeer { database, keyspace };
+        work(&peer)?;
         peer.sync()
     }
 }
 
 impl Peer for FjallPeer {
-    fn put(&mut self, key: &Key, value: &[u8]) -> Outcome<()> {
+    fn shared(&self) -> Option<&Shared> {
+        Some(self)
+    }
+
+    fn put(&self, key: &Key, value: &[u8]) -> Outcome<()> {
         Ok(self.keyspace.insert(key, value)?)
     }
 
-    fn put_batch(&mut self, pairs: &[(Key, &[u8])]) -> Outcome<()> {
+    fn put_batch(&self, pairs: &[(Key, &[u8])]) -> Outcome<()> {
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
         for (key, value) in pairs {
             batch.insert(&self.keyspace, key, *value);
@@ -56,12 +58,12 @@ impl Peer for FjallPeer {
         Ok(batch.commit()?)
     }
 
-    fn put_durable(&mut self, key: &Key, value: &[u8]) -> Outcome<()> {
+    fn put_durable(&self, key: &Key, value: &[u8]) -> Outcome<()> {
         self.keyspace.insert(key, value)?;
         self.sync()
     }
 
-    fn get(&mut self, key: &Key, see: &mut dyn FnMut(&[u8])) -> Outcome<bool> {
+    fn get(&self, key: &Key, see: &mut dyn FnMut(&[u8])) -> Outcome<bool> {
         let value = self.keyspace.get(key)?;
         Ok(value.is_some_and(|value| {
             see(&value);
@@ -69,11 +71,15 @@ impl Peer for FjallPeer {
         }))
     }
 
-    fn sync(&mut self) -> Outcome<()> {
+    fn delete(&self, key: &Key) -> Outcome<()> {
+        Ok(self.keyspace.remove(key)?)
+    }
+
+    fn sync(&self) -> Outcome<()> {
         Ok(self.database.persist(PersistMode::SyncData)?)
     }
 
-    fn settle(&mut self) -> Outcome<()> {
+    fn settle(&self) -> Outcome<()> {
         // There is no call that waits; 100 ms without any work is taken for the end.
         let mut quiet = 0;
         for _ in 0..SETTLE_STEPS_MAX {

@@ -6,12 +6,15 @@
 //! default).
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Options, ReadOptions, WaitForCompactOptions,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Options, ReadOptions,
+    WaitForCompactOptions, WriteBatch, WriteOptions,
 };
 
 use crate::data::Key;
-use crate::peer::{Family, Outcome, Peer, Setup, Work};
+use crate::peer::{Family, Outcome, Peer, Setup, Shared, Work};
+
+/// The column family that everything is in: the one that is always there.
+const FAMILY: &str = "default";
 
 /// Where its files are cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,26 +72,37 @@ impl Family for Rocks {
         "WriteOptions::set_sync(true): fdatasync of the log"
     }
 
+    fn gets_many(&self) -> bool {
+        true
+    }
+
     fn session(&self, setup: &Setup, work: &mut Work<'_>) -> Outcome<()> {
+        let options = self.options(setup);
+        // By name, so that there is a handle for the call for many keys.
+        let family = ColumnFamilyDescriptor::new(FAMILY, options.clone());
         let mut durable = WriteOptions::default();
         durable.set_sync(true);
-        let mut peer = RocksPeer {
-            database: DB::open(&self.options(setup), &setup.directory)?,
+        let peer = RocksPeer {
+            database: DB::open_cf_descriptors(&options, &setup.directory, [family])?,
             buffered: WriteOptions::default(),
             durable,
             read: ReadOptions::default(),
         };
-        work(&mut peer)?;
+        work(&peer)?;
         peer.sync()
     }
 }
 
 impl Peer for RocksPeer {
-    fn put(&mut self, key: &Key, value: &[u8]) -> Outcome<()> {
+    fn shared(&self) -> Option<&Shared> {
+        Some(self)
+    }
+
+    fn put(&self, key: &Key, value: &[u8]) -> Outcome<()> {
         Ok(self.database.put_opt(key, value, &self.buffered)?)
     }
 
-    fn put_batch(&mut self, pairs: &[(Key, &[u8])]) -> Outcome<()> {
+    fn put_batch(&self, pairs: &[(Key, &[u8])]) -> Outcome<()> {
         let mut batch = WriteBatch::default();
         for (key, value) in pairs {
             batch.put(key, value);
@@ -96,11 +110,11 @@ impl Peer for RocksPeer {
         Ok(self.database.write_opt(batch, &self.buffered)?)
     }
 
-    fn put_durable(&mut self, key: &Key, value: &[u8]) -> Outcome<()> {
+    fn put_durable(&self, key: &Key, value: &[u8]) -> Outcome<()> {
         Ok(self.database.put_opt(key, value, &self.durable)?)
     }
 
-    fn get(&mut self, key: &Key, see: &mut dyn FnMut(&[u8])) -> Outcome<bool> {
+    fn get(&self, key: &Key, see: &mut dyn FnMut(&[u8])) -> Outcome<bool> {
         let value = self.database.get_pinned_opt(key, &self.read)?;
         Ok(value.is_some_and(|value| {
             see(&value);
@@ -108,13 +122,26 @@ impl Peer for RocksPeer {
         }))
     }
 
-    fn sync(&mut self) -> Outcome<()> {
+    fn get_many(&self, keys: &[Key], see: &mut dyn FnMut(usize, &[u8])) -> Outcome<()> {
+        let cf = self.database.cf_handle(FAMILY).ok_or("no default column family")?;
+        let values = self.database.batched_multi_get_cf_opt(cf, keys, false, &self.read);
+        for (index, value) in values.into_iter().enumerate() {
+            if let Some(value) = value? {
+                see(index, &value);
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&self, key: &Key) -> Outcome<()> {
+        Ok(self.database.delete_opt(key, &self.buffered)?)
+    }
+
+    fn sync(&self) -> Outcome<()> {
         Ok(self.database.flush_wal(true)?)
     }
 
-    fn settle(&mut self) -> Outcome<()> {
-        Ok(self
-            .database
-            .wait_for_compact(&WaitForCompactOptions::default())?)
+    fn settle(&self) -> Outcome<()> {
+        Ok(self.database.wait_for_compact(&WaitForCompactOptions::default())?)
     }
 }

@@ -1,9 +1,10 @@
 //! The device alone: what one durable overwrite and one random read cost here and now.
 
-use super::{Contender, Plan, Table};
+use super::{BY_RATE, Contender, Plan, Table};
 use crate::device::{Barrier, DeviceFile};
 use crate::host;
 use crate::peer::Outcome;
+use crate::threads::Crew;
 
 /// Its name on the command line.
 pub const NAME: &str = "device";
@@ -24,12 +25,15 @@ pub fn run(plan: &Plan) -> Outcome<Vec<Table>> {
     let columns = plan.rounds(&ways, |_, way, round| match way.name() {
         DSYNC => file.overwrite(Barrier::Dsync, scale.durable_puts),
         FDATASYNC => file.overwrite(Barrier::Fdatasync, scale.durable_puts),
-        _ => file.read_random(scale.cold_gets, round as u64),
+        _ => file.read_random(&Crew::sharing(scale.cold_gets, 1), round as u64),
     })?;
     Ok(vec![Table {
         workload: NAME,
         title: "4 KiB O_DIRECT on an already written file, one at a time".to_owned(),
         notes: Vec::new(),
+        row: "alone".to_owned(),
+        headlines: BY_RATE,
         columns,
+        timelines: Vec::new(),
     }])
 }

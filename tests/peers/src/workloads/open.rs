@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use super::{Contender, Plan, Table, fill};
+use super::{Contender, Headline, Plan, Table, fill};
 use crate::data::{expect, key, verify_sample};
 use crate::host;
 use crate::measure::Figure;
@@ -24,6 +24,12 @@ const VALUE_BYTES: usize = 100;
 
 /// Puts behind the last sync, which the kill interrupts.
 const PUTS_NOT_SYNCED: u64 = 1_000;
+
+const CLEAN: &str = "open after clean close, ms";
+
+const KILLED: &str = "open after SIGKILL, ms";
+
+const HEADLINES: &[Headline] = &[Headline::less(CLEAN), Headline::less(KILLED)];
 
 /// The process that fills a store until it is killed; killed at the latest when dropped.
 struct Filler(Child);
@@ -43,45 +49,25 @@ impl Drop for Filler {
 pub fn run(plan: &Plan) -> Outcome<Vec<Table>> {
     let mut dropped = true;
     let columns = plan.rounds(&plan.stores(), |_, contender, _| {
-        let Contender::Store(family) = contender else {
-            unreachable!("only stores are opened")
-        };
+        let Contender::Store(family) = contender else { unreachable!("only stores are opened") };
         let clean = after_clean_close(plan, family, &mut dropped)?;
         let killed = after_kill(plan, family, &mut dropped)?;
         Ok(vec![
-            Figure {
-                label: "open after clean close, ms",
-                value: clean.open_ms,
-            },
-            Figure {
-                label: "  first get then, us",
-                value: clean.first_get_us,
-            },
-            Figure {
-                label: "open after SIGKILL, ms",
-                value: killed.open_ms,
-            },
-            Figure {
-                label: "  first get after that, us",
-                value: killed.first_get_us,
-            },
+            Figure { label: CLEAN, value: clean.open_ms },
+            Figure { label: "  first get then, us", value: clean.first_get_us },
+            Figure { label: KILLED, value: killed.open_ms },
+            Figure { label: "  first get after that, us", value: killed.first_get_us },
         ])
     })?;
-    let cold = if dropped {
-        "page cache empty"
-    } else {
-        "NOT COLD: page cache kept, not root"
-    };
+    let cold = if dropped { "page cache empty" } else { "NOT COLD: page cache kept, not root" };
     Ok(vec![Table {
         workload: NAME,
-        title: format!(
-            "opening {} keys of {VALUE_BYTES} B, {cold}",
-            plan.scale.keys
-        ),
-        notes: vec![format!(
-            "killed with {PUTS_NOT_SYNCED} puts behind the last sync"
-        )],
+        title: format!("opening {} keys of {VALUE_BYTES} B, {cold}", plan.scale.keys),
+        notes: vec![format!("killed with {PUTS_NOT_SYNCED} puts behind the last sync")],
+        row: "cold".to_owned(),
+        headlines: HEADLINES,
         columns,
+        timelines: Vec::new(),
     }])
 }
 
@@ -91,10 +77,7 @@ struct Opened {
 }
 
 fn timed_open(plan: &Plan, family: &dyn Family, setup: &Setup) -> Outcome<Opened> {
-    let mut opened = Opened {
-        open_ms: 0.0,
-        first_get_us: 0.0,
-    };
+    let mut opened = Opened { open_ms: 0.0, first_get_us: 0.0 };
     let started = Instant::now();
     family.session(setup, &mut |peer| {
         opened.open_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -109,9 +92,7 @@ fn timed_open(plan: &Plan, family: &dyn Family, setup: &Setup) -> Outcome<Opened
 fn after_clean_close(plan: &Plan, family: &dyn Family, dropped: &mut bool) -> Outcome<Opened> {
     let directory = host::fresh_directory()?;
     let setup = plan.setup(directory.path(), plan.scale.keys, VALUE_BYTES);
-    family.session(&setup, &mut |peer| {
-        fill::puts(peer, &plan.values, setup.keys, VALUE_BYTES)
-    })?;
+    family.session(&setup, &mut |peer| fill::puts(peer, &plan.values, setup.keys, VALUE_BYTES))?;
     *dropped &= host::drop_page_cache();
     timed_open(plan, family, &setup)
 }
@@ -127,11 +108,7 @@ fn after_kill(plan: &Plan, family: &dyn Family, dropped: &mut bool) -> Outcome<O
         .stdout(Stdio::piped())
         .spawn()?;
     let mut filler = Filler(child);
-    let output = filler
-        .0
-        .stdout
-        .take()
-        .ok_or("the filling process has no output")?;
+    let output = filler.0.stdout.take().ok_or("the filling process has no output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
     if line.trim() != READY {
