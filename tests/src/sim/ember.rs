@@ -262,7 +262,7 @@ impl Kv for EmberStore<'_> {
             versions: stats.versions,
             versions_max: self.1.versions_max,
             may_expire: self.1.may_expire,
-            short: uncertain_bytes(self.0.device()),
+            short: if self.0.device().geometry().commit_unit() <= 16 { 6 } else { 0 },
             extra: (stats.live_cost - stats.live_bytes).checked_div(records).unwrap_or(0) as u32,
         })
     }
@@ -272,12 +272,4 @@ impl Kv for EmberStore<'_> {
         debug_assert!(device.geometry().capacity > 0);
         Ok(())
     }
-}
-
-/// What a record may cost more than its bytes tell: where short records are counted by what their copies take, and where
-/// recovery on flash copied it within its segment, so that its sequence does not tell it for a copy.
-fn uncertain_bytes(device: &SimDevice) -> u32 {
-    let short = if device.geometry().commit_unit() <= 16 { 6 } else { 0 };
-    let copied = if device.caps().needs_erase { 8 } else { 0 };
-    short + copied
 }

@@ -116,7 +116,7 @@ pub struct Space {
     pub may_expire: bool,
     /// What keeping a record costs beside its own bytes; 0 where none is kept.
     pub extra: u32,
-    /// What a record costs more, at most: by a short header, or a sequence that a copy within its segment spells out.
+    /// What a record costs more, at most, where short records are counted by what their copies take.
     pub short: u32,
 }
 
