@@ -29,9 +29,6 @@ use nor::WORD;
 use store::Family;
 use sweep::{ROWS, Scale, Tally, row_name, sweep};
 
-// Cells that read differently each time, on a chip of eight segments whose free ones are few: there recovery relies on reading
-// often (`recover/probe.rs`), and up to one case in a thousand of that kind may fail. Everything else never does.
-
 /// Threads, each with its own chips: CI has two cores.
 const WORKERS: usize = 2;
 
@@ -106,16 +103,7 @@ fn survives<const BLOCK: usize, const COUNT: usize>(ember: Ember, wanted: u64) -
     });
     for (row, tally) in all.rows.iter().enumerate() {
         assert!(tally.cases > 0 && tally.cuts >= tally.cases, "{}", row_name(row));
-        let allowed =
-            if row_name(row) == "unstable" && COUNT >= 32 { tally.cases / 1000 } else { 0 };
-        assert!(
-            tally.failed <= allowed,
-            "{BLOCK} x {COUNT}, {}: {} of {} cases: {:#?}",
-            row_name(row),
-            tally.failed,
-            tally.cases,
-            all.examples
-        );
+        assert_eq!(tally.failed, 0, "{BLOCK} x {COUNT}, {}: {:#?}", row_name(row), all.examples);
     }
     // A word that a cut left without a trace reads as blank, and may be programmed once more.
     let cuts = all.cuts();
@@ -137,11 +125,10 @@ fn power_cuts_of_every_kind_at_every_change_lose_nothing_that_was_acknowledged_o
     all.add(&survives::<1024, 32>(Ember::SMALL, wanted / 4));
     all.add(&survives::<1024, 32>(WHOLE, wanted / 4));
     let cases: u64 = all.rows.iter().map(|row| row.cases).sum();
-    let failed: u64 = all.rows.iter().map(|row| row.failed).sum();
     let (cuts, seconds) = (all.cuts(), begun.elapsed().as_secs_f64());
     assert!(cuts >= wanted, "{cuts} of {wanted} cuts");
     let line = format!(
-        "power cuts: {cuts} in {cases} cases, eight ways to tear, up to six in a row: {failed} failures, \
+        "power cuts: {cuts} in {cases} cases, eight ways to tear, up to six in a row: 0 failures, \
          {seconds:.1} s\n"
     );
     // Not through the test's captured output: the count belongs into every log.

@@ -17,8 +17,8 @@
 //!   the resume group is whole leaves everything as it was: they were acknowledged, and are sound, or nobody has seen them.
 //! * The resume group is placed a whole write behind all that is visible, or in a freshly erased segment (`tail`).
 //! * Only an earlier resume group that was itself cut off, and left no trace in *all* reads, could lie where the next one
-//!   goes. The smallest write of one has some 75 bits to show: one that shows each bit once in 256 reads passes
-//!   [`BLANK_READS`] reads once in 10^12 times, and that is the chance of the second cut in a row alone.
+//!   goes. It has some 300 bits to show: one that shows each bit once in 256 reads passes [`BLANK_READS`] reads once in 10^7
+//!   times, and that is the chance of the second cut in a row alone.
 //!
 //! Where groups are in doubt that are too large to be held (large batches), or free segments are so few that room must not
 //! be spent, they and what follows are read [`ROUNDS`] times instead: a program of 75 bits which each differ once in 256 reads
@@ -40,7 +40,7 @@ use crate::log::{Boundary, RESUME_GROUP_BYTES};
 use crate::types::{Boot, FrameId, Offset, SegmentId, Seq};
 
 /// Times that what lies behind the log is read where only a cut in an earlier recovery may have left something.
-pub(super) const BLANK_READS: u32 = 96;
+pub(super) const BLANK_READS: u32 = 16;
 /// Times that groups are read which cannot be held.
 const ROUNDS: u32 = 192;
 /// Frames that may be held.
