@@ -11,7 +11,7 @@ use crate::format::bytes::round_up;
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_TRAILER_BYTES, GroupEnd, GroupKind};
 use crate::format::segment::{HeaderPlace, decode_header};
 use crate::format::superblock::{SUPERBLOCK_BYTES, Superblock};
-use crate::log::{Marking, Resumption};
+use crate::log::Resumption;
 use crate::types::{Boot, FrameId, Offset, SegmentId, Seq};
 
 impl Engine<'_> {
@@ -50,7 +50,7 @@ impl Engine<'_> {
     pub(crate) fn start_formatted(&mut self) {
         self.boot = Boot(1);
         self.next_seq = Seq(1);
-        self.open_segment(SegmentId(0), None, None, Marking::Now);
+        self.open_segment(SegmentId(0), None, None);
         self.segments.begin_session();
         self.health = Health::Sound;
     }

@@ -72,18 +72,15 @@ pub(crate) struct PortLimits {
 impl<'m> Port<'m> {
     pub(crate) fn new(pool: Pool<'m>, layout: Layout, limits: PortLimits) -> Self {
         let page_bytes = layout.page_bytes();
-        let unit = layout.commit_unit;
-        // What a power cut may leave half done on flash is one write, and recovery leaves so much room: see `recover/probe`.
-        let at_once = if limits.caps.needs_erase {
-            page_bytes.min(layout.segment_bytes / 32).max(unit)
-        } else {
-            page_bytes * super::ops::WRITE_FRAMES_MAX as u32
-        };
         Self {
             pool,
             layout,
             caps: limits.caps,
-            write_bytes_max: limits.max_transfer.min(at_once) / unit * unit,
+            write_bytes_max: limits
+                .max_transfer
+                .min(page_bytes * super::ops::WRITE_FRAMES_MAX as u32)
+                / layout.commit_unit
+                * layout.commit_unit,
             read_frames_max: (limits.max_transfer / page_bytes).clamp(1, 64),
             piece_bytes: layout.commit_unit.max(limits.read_unit),
             ops: Deque::new(),

@@ -312,22 +312,15 @@ impl GroupParser {
         let header_bytes = &held[..RECORD_HEADER_BYTES as usize];
         let record = RecordHeader::decode(header_bytes).filter(|record| !record.is_short());
         let Some(record) = record else { return Some(self.bad()) };
-        let fits_data = match record.kind {
-            RecordKind::Announcement => record.key_bytes == 0 && record.flags == 0,
-            kind => kind.entry_kind().is_some() && record.key_bytes > 0,
-        };
         let fits_kind = match self.header.kind {
-            GroupKind::Data => fits_data,
-            GroupKind::Hints => {
-                record.kind == RecordKind::Hints && self.count == 0 && record.flags == 0
-            }
-            GroupKind::Resume if self.count == 0 => {
-                record.kind == RecordKind::Resume && record.flags == 0
-            }
-            // Copies of what was in doubt at the cut.
-            GroupKind::Resume => fits_data,
+            GroupKind::Data => match record.kind {
+                RecordKind::Announcement => record.key_bytes == 0 && record.flags == 0,
+                kind => kind.entry_kind().is_some() && record.key_bytes > 0,
+            },
+            GroupKind::Hints => record.kind == RecordKind::Hints && self.count == 0,
+            GroupKind::Resume => record.kind == RecordKind::Resume && self.count == 0,
             GroupKind::Close => false,
-        };
+        } && (self.header.kind == GroupKind::Data || record.flags == 0);
         let at = self.position - RECORD_HEADER_BYTES;
         let body = record.record_bytes() - RECORD_HEADER_BYTES;
         let room = self.bounds.data_end.saturating_sub(self.position + GROUP_TRAILER_BYTES);

@@ -399,22 +399,12 @@ impl<'m> Keydir<'m> {
     pub fn upsert_newer_batch(
         &mut self,
         batch: &[(Fingerprint, Entry)],
-        segment_bytes: u32,
         mut done: impl FnMut(usize, Outcome),
     ) -> Result<(), KeydirFull> {
         for (chunk_index, chunk) in batch.chunks(BATCH).enumerate() {
             self.touch(chunk.iter().map(|(fingerprint, _)| fingerprint));
             for (index, (fingerprint, entry)) in chunk.iter().enumerate() {
-                let align_shift = self.align_shift;
-                let outcome = self.upsert(fingerprint, entry, |old| {
-                    let is_copy = || {
-                        let old = slot::unpack(old, align_shift).location.address.0;
-                        let new = entry.location.address.0;
-                        old < new
-                            && old / u64::from(segment_bytes) == new / u64::from(segment_bytes)
-                    };
-                    entry.seq.0 > old[1] || entry.seq.0 == old[1] && is_copy()
-                })?;
+                let outcome = self.upsert_newer(fingerprint, *entry)?;
                 done(chunk_index * BATCH + index, outcome);
             }
         }

@@ -387,7 +387,7 @@ fn a_batch_does_what_its_entries_do_one_by_one() {
         let mut keydir =
             Keydir::new(&mut slots, &mut shards, SECRET, 4, keys_max, Growth::SmallSteps);
         let mut outcomes = Vec::new();
-        let result = keydir.upsert_newer_batch(&batch, 1, |index, outcome| {
+        let result = keydir.upsert_newer_batch(&batch, |index, outcome| {
             assert_eq!(index, outcomes.len());
             outcomes.push(outcome);
         });

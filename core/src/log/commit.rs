@@ -69,8 +69,7 @@ impl Engine<'_> {
                     if open_seq == self.head.open_seq {
                         self.head.durable = self.head.durable.max(end.0);
                         self.head.mark_durable |= mark == MarkState::Issued;
-                        let all = end.0 == self.head.position && mark == MarkState::Issued;
-                        if self.head.resumption == Resumption::Started && all {
+                        if self.head.resumption == Resumption::Started {
                             self.head.resumption = Resumption::Done;
                         }
                     }

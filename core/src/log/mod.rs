@@ -22,5 +22,4 @@ pub(crate) use head::{Boundary, Head, HeadStart, Resumption, SlotsFree};
 pub(crate) use hints::HintBuffer;
 pub(crate) use rehome::FailedLog;
 pub(crate) use resume::RESUME_GROUP_BYTES;
-pub(crate) use roll::Marking;
 pub(crate) use segments::{RecordCost, Segments, Turn};

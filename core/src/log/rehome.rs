@@ -4,13 +4,10 @@
 use core::task::Poll;
 
 use super::head::{Head, OpenGroup};
-use super::roll::Marking;
 use crate::engine::{Engine, Health};
 use crate::error::Error;
 use crate::format::bytes::{round_up, u64_at};
-use crate::format::group::{
-    GROUP_HEADER_BYTES, GroupEnd, GroupKind, GroupTrailer, RESUME_BYTES, TRAILER_KIND,
-};
+use crate::format::group::{GROUP_HEADER_BYTES, GroupEnd, GroupKind, GroupTrailer, TRAILER_KIND};
 use crate::format::record::{
     self, EXPLICIT_SEQ_BYTES, RECORD_HEADER_BYTES, RecordHeader, RecordShape, SHORT_HEADER_BYTES,
 };
@@ -82,10 +79,6 @@ impl Engine<'_> {
         let old = self.replace_head(target, cut);
         let stranded = Stranded { head: &old, from };
         self.move_groups(&stranded);
-        if old.resumption == super::Resumption::Started {
-            self.close_group(GroupEnd::Padded);
-            self.head.resumption = super::Resumption::Started;
-        }
         self.segments.empty_bad(old.segment);
         self.published_seq = published;
         self.forget_pages(&old, from);
@@ -115,10 +108,7 @@ impl Engine<'_> {
         let known = cut.is_some_and(|cut| cut.segment == old.segment);
         let mark = !self.port.caps.needs_erase || known && old.slots.mark;
         self.head.slots = super::SlotsFree { footer: mark, mark };
-        // What this session begins with stands for groups that are cut off: the new segment counts only with it.
-        let begins = old.resumption == super::Resumption::Started;
-        let marking = if begins { Marking::Later } else { Marking::Now };
-        self.open_segment(target, cut, None, marking);
+        self.open_segment(target, cut, None);
         old
     }
 
@@ -138,8 +128,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Encodes one group anew; returns the offset behind the old one. Only groups of data move, and the copies in resume
-    /// groups: hints name old places, and resume records speak of the old segment.
+    /// Encodes one group anew; returns the offset behind the old one. Only groups of data move: hints name old places,
+    /// and resume groups speak of the old segment.
     fn move_group(
         &mut self,
         stranded: &Stranded<'_>,
@@ -148,17 +138,13 @@ impl Engine<'_> {
         first_seq: Seq,
     ) -> u32 {
         let stays_open = stranded.head.group.is_some_and(|group| group.start == start);
-        let moves = matches!(kind, GroupKind::Data | GroupKind::Resume);
-        let mut at = start + GROUP_HEADER_BYTES;
+        let moves = kind == GroupKind::Data;
         if moves {
             self.reserve_moved();
-            let is_resume = kind == GroupKind::Resume;
-            let skipped = if is_resume { RECORD_HEADER_BYTES + RESUME_BYTES as u32 } else { 0 };
-            at = round_up(at + skipped, self.port.layout.align);
-            let (kind, start) = (GroupKind::Data, self.head.position);
-            let first_seq = Seq(first_seq.0 + u64::from(is_resume));
-            self.open_group_as(OpenGroup { kind, start, first_seq, count: 0 });
+            let group = OpenGroup { kind, start: self.head.position, first_seq, count: 0 };
+            self.open_group_as(group);
         }
+        let mut at = start + GROUP_HEADER_BYTES;
         loop {
             if stays_open && at >= stranded.head.position {
                 return at;

@@ -6,7 +6,6 @@
 use core::task::Poll;
 
 use super::head::Resumption;
-use super::roll::Marking;
 use crate::engine::{Engine, MarkState, ready};
 use crate::error::Error;
 use crate::format::group::{
@@ -29,13 +28,13 @@ impl Engine<'_> {
     pub(crate) fn poll_resume(&mut self) -> Result<Poll<()>, Error> {
         match self.head.resumption {
             Resumption::Done => return Ok(Poll::Ready(())),
-            Resumption::Started => return Ok(self.poll_started()),
+            Resumption::Started => return Ok(Poll::Pending),
             Resumption::Needed => {}
         }
-        let copies = ready!(self.poll_doubt_bytes()?);
-        let bytes = RESUME_GROUP_BYTES + copies;
-        if self.port.layout.padded(self.head.position + bytes) > self.port.layout.data_end {
-            return self.poll_resume_elsewhere(copies);
+        let fits = self.port.layout.padded(self.head.position + RESUME_GROUP_BYTES)
+            <= self.port.layout.data_end;
+        if !fits {
+            return self.poll_resume_elsewhere();
         }
         if self.head.frame.is_none() && self.port.layout.in_page(Offset(self.head.position)) != 0 {
             let page = self.port.layout.page_at(self.head.segment, Offset(self.head.position));
@@ -43,7 +42,7 @@ impl Engine<'_> {
             self.port.pool.mark_dirty(page);
             self.head.frame = Some(frame);
         }
-        ready!(self.reserve_frames(bytes + 2 * self.port.layout.commit_unit));
+        ready!(self.reserve_frames(RESUME_GROUP_BYTES + 2 * self.port.layout.commit_unit));
         if self.port.room() <= super::roll::ROLL_OPS || self.port.pool.available() < 2 {
             return Ok(Poll::Pending);
         }
@@ -56,7 +55,6 @@ impl Engine<'_> {
         self.open_group(GroupKind::Resume);
         self.append_service_record(RecordKind::Resume, &resume.encode());
         self.next_seq.0 += 1;
-        ready!(self.poll_copy_doubt()?);
         self.close_group(GroupEnd::Padded);
         let seeds = self.scan_context().seeds(self.head.segment, self.head.open_seq, self.boot);
         let head = &mut self.head;
@@ -65,37 +63,18 @@ impl Engine<'_> {
         if self.head.mark == MarkState::Unissued {
             self.push_mark(None);
         }
-        Ok(self.poll_started())
-    }
-
-    /// What begins the session is in the frames: on to the device with it.
-    fn poll_started(&mut self) -> Poll<()> {
-        if self.failed.is_some() || !self.issue_up_to(self.head.position) {
-            return Poll::Pending;
-        }
-        if self.head.mark == MarkState::Unissued {
-            // It proves the segment, so it comes behind the copies that stand there instead of what was in doubt.
-            if self.port.room() < super::roll::ROLL_OPS || self.port.pool.available() == 0 {
-                return Poll::Pending;
-            }
-            self.push_flush();
-            self.push_mark(None);
-            self.covered = None;
-        }
-        if self.covered != Some((self.head.open_seq, self.head.issued)) && self.port.room() > 0 {
-            self.push_flush();
-        }
+        let issued = self.issue_up_to(self.head.position);
+        assert!(issued, "the queue had room");
+        self.push_flush();
         if self.port.caps.ordered && self.port.is_idle() {
             self.head.resumption = Resumption::Done;
         }
-        Poll::Pending
+        Ok(Poll::Pending)
     }
 
     /// No room behind the cut: the log goes on in another segment, whose header records the cut.
-    fn poll_resume_elsewhere(&mut self, copies: u32) -> Result<Poll<()>, Error> {
-        let around = GROUP_HEADER_BYTES + GROUP_TRAILER_BYTES + 2 * self.port.layout.commit_unit;
-        let pages = (copies + around) / self.port.layout.page_bytes() + 2;
-        if self.port.room() < super::roll::ROLL_OPS || self.port.pool.available() < 6 + pages {
+    fn poll_resume_elsewhere(&mut self) -> Result<Poll<()>, Error> {
+        if self.port.room() < super::roll::ROLL_OPS || self.port.pool.available() < 6 {
             return Ok(Poll::Pending);
         }
         let Some(next) = self.segments.next_free() else { return Err(Error::Full) };
@@ -104,14 +83,11 @@ impl Engine<'_> {
         let cut = self.seal(self.head.safe);
         self.push_flush();
         self.leave_head();
-        let marking = if self.is_in_doubt() { Marking::Later } else { Marking::Now };
-        self.open_segment(next, Some(cut), None, marking);
-        if copies > 0 {
-            ready!(self.poll_copy_doubt()?);
-            self.close_group(GroupEnd::Padded);
-        }
+        self.open_segment(next, Some(cut), None);
         // Its header names the boot: that must be durable before the first sequence is given out.
-        self.head.resumption = Resumption::Started;
+        if !(self.port.caps.ordered && self.port.is_idle()) {
+            self.head.resumption = Resumption::Started;
+        }
         Ok(Poll::Pending)
     }
 }

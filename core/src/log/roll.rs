@@ -23,15 +23,6 @@ pub(crate) const ROLL_OPS: usize = 9;
 /// merging keeps one more free, so that no append gets this far.)
 pub(super) const RESERVE: u32 = 1;
 
-/// When a new segment is marked in the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Marking {
-    /// Behind the flush of its header.
-    Now,
-    /// Behind its first group, without which it must not count.
-    Later,
-}
-
 impl Engine<'_> {
     /// Ready once the head stands in a new segment. The open group is closed first.
     pub(crate) fn poll_roll(&mut self) -> Result<Poll<()>, Error> {
@@ -51,7 +42,7 @@ impl Engine<'_> {
         self.leave_head();
         // The flush behind the new header makes the announcement durable as well: whoever proves the header proves both.
         let gone = self.merger.announced.map(|(segment, _)| segment);
-        self.open_segment(next, Some(cut), gone, Marking::Now);
+        self.open_segment(next, Some(cut), gone);
         Ok(Poll::Ready(()))
     }
 
@@ -130,13 +121,12 @@ impl Engine<'_> {
     }
 
     /// Opens `next` as the head: header, flush, mark in the segment that `cut` names. Frames and queue have room.
-    /// Its list of segments in use leaves `gone` out. Where it is marked later, that is for [`Engine::poll_resume`] to do.
+    /// Its list of segments in use leaves `gone` out.
     pub(crate) fn open_segment(
         &mut self,
         next: SegmentId,
         cut: Option<Cut>,
         gone: Option<SegmentId>,
-        marking: Marking,
     ) {
         if let Some(cut) = cut {
             self.segments.set_used(cut.segment, cut.end.0);
@@ -175,9 +165,7 @@ impl Engine<'_> {
             self.push_flush();
         }
         self.covered = None;
-        if markable && marking == Marking::Later {
-            self.head.mark = MarkState::Unissued;
-        } else if markable {
+        if markable {
             self.push_mark(gone);
         } else {
             // No place for a second copy until this segment is sealed.

@@ -17,8 +17,6 @@ const BAD: u64 = u64::MAX;
 const MISSING: u64 = u64::MAX - 1;
 /// Word 1 of a free segment that this session erased.
 const ERASED: u64 = 1;
-/// Word 1 of a free segment that is not taken before what says that it is free was written anew.
-const KEPT: u64 = 2;
 const DAMAGED: u64 = 1 << 63;
 const HOLDS_END: u64 = 1 << 62;
 const USED_SHIFT: u32 = 32;
@@ -193,20 +191,6 @@ impl<'m> Segments<'m> {
         self.words[segment.0 as usize] == [0, ERASED]
     }
 
-    /// A free segment is left as it is until [`give_kept`](Self::give_kept): a power cut may take back what freed it.
-    pub(crate) fn keep(&mut self, segment: SegmentId) {
-        let word = &mut self.words[segment.0 as usize];
-        if word[0] == 0 {
-            word[1] = KEPT;
-        }
-    }
-
-    /// Whatever is free is free for good.
-    pub(crate) fn give_kept(&mut self) {
-        let free = self.words[..self.count as usize].iter_mut().filter(|word| word[0] == 0);
-        free.filter(|word| word[1] == KEPT).for_each(|word| word[1] = 0);
-    }
-
     /// This segment is taken last.
     pub(crate) fn pass_over(&mut self, segment: SegmentId) {
         self.passed_over = Some(segment);
@@ -279,10 +263,7 @@ impl<'m> Segments<'m> {
     /// The next free segment.
     pub(crate) fn next_free(&self) -> Option<SegmentId> {
         let first = if self.turn == Turn::Lowest { 0 } else { self.next };
-        let is_free = |segment: &SegmentId| {
-            let word = self.words[segment.0 as usize];
-            word[0] == 0 && word[1] != KEPT
-        };
+        let is_free = |segment: &SegmentId| self.words[segment.0 as usize][0] == 0;
         let last = self.passed_over.filter(|segment| segment.0 < self.count && is_free(segment));
         (0..self.count)
             .map(|step| SegmentId((first + step) % self.count))

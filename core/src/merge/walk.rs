@@ -252,16 +252,6 @@ impl Engine<'_> {
             || self.cage.holds(Canary::DropTombstone)
     }
 
-    /// Appends a copy of the record that is being read and is the newest of its key.
-    pub(crate) fn copy_newest(
-        &mut self,
-        fingerprint: &Fingerprint,
-        entry: &Entry,
-        record: &Record,
-    ) {
-        self.append_copy(fingerprint, (entry, Age::Newest), record);
-    }
-
     /// Appends a copy of the record that is being read, with its sequence, and points the entry to it.
     fn append_copy(
         &mut self,

@@ -24,8 +24,7 @@ impl Engine<'_> {
     }
 
     /// A record of the newest segment says that another one is free: all that was alive in it stands before.
-    /// What is in doubt may be lost again until it is written anew, and then that one must still be there.
-    pub(super) fn note_freed(&mut self, freed: &Announcement, at: Offset) {
+    pub(super) fn note_freed(&mut self, freed: &Announcement) {
         let (segment, newest) = (freed.segment, self.ordered(0));
         if self.cage.holds(Canary::AnnouncementIgnored)
             || !self.segments.exists(segment)
@@ -39,9 +38,6 @@ impl Engine<'_> {
         if self.segments.is_missing(segment) || self.segments.open_seq(segment).is_some() {
             self.recovery.passed_over += 1;
             self.segments.release(segment);
-        }
-        if self.recovery.doubt.is_some_and(|doubt| at >= doubt.at) {
-            self.segments.keep(segment);
         }
     }
 

@@ -40,10 +40,6 @@ impl Engine<'_> {
                 }
             }
         }
-        self.recovery.held.release(&mut self.port);
-        if !self.is_in_doubt() {
-            self.segments.give_kept();
-        }
         self.durable_seq = self.published_seq;
         self.segments.begin_session();
         self.health = Health::Sound;

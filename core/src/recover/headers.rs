@@ -20,10 +20,8 @@ use crate::types::{Boot, Offset, SegmentId, Seq};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unproven {
     pub(super) header: SegmentHeader,
-    /// First offset behind what is visible of what was programmed.
+    /// First offset behind what may have been programmed.
     pub(super) blank_from: u32,
-    /// That was read often enough to rely on it, on flash.
-    pub(super) is_probed: bool,
 }
 
 /// What is known of the newest segment.
@@ -192,7 +190,7 @@ impl Engine<'_> {
                 _ => 0,
             };
             // The oldest of several stays: only that one may follow what is proven.
-            self.recovery.unproven = Some(Unproven { header, blank_from, is_probed: false });
+            self.recovery.unproven = Some(Unproven { header, blank_from });
             self.recovery.index += 1;
             let copy_in = self.recovery.newest.copy_in;
             self.recovery.newest = NewestState { copy_in, ..NewestState::default() };
@@ -239,12 +237,7 @@ impl Engine<'_> {
             *mode = Mode::Scan(Scan::of_segment(incarnation, start, Verify::Group));
         }
         if let Mode::Scan(scan) = mode {
-            if let ScanEvent::Group(group, _) = ready!(scan.step(&mut self.port, &context)?) {
-                if self.port.caps.needs_erase {
-                    // Nothing else speaks for the segment: this group must not read as torn later on.
-                    let range = (group.start, group.end);
-                    self.recovery.held.hold_resident(&mut self.port, header.segment, range);
-                }
+            if let ScanEvent::Group(..) = ready!(scan.step(&mut self.port, &context)?) {
                 return Ok(Poll::Ready(true));
             }
             let search = Search::new(scan, context.bounds.commit_unit);

@@ -10,7 +10,7 @@ use heapless::Vec;
 use super::Phase;
 use super::chunks::is_placeholder;
 use super::hints::HintLoad;
-use super::probe::{Probe, Probed, Settling};
+use super::probe::{Probe, Probed};
 use super::salvage::{Lost, Pieces};
 use super::scan::{Scan, ScanEvent};
 use super::search::{Search, SearchEnd};
@@ -41,10 +41,6 @@ pub(super) enum Mode {
     Start,
     Hints(HintLoad),
     Scan(Scan),
-    /// On flash, before the records of a group are given out.
-    Ahead(Scan, Scan),
-    /// The same, behind the first place ahead without a whole group.
-    AheadSearch(Scan, Search),
     /// The newest segment on flash, before it is scanned.
     Probe(Probe),
     /// Behind a place without a whole group.
@@ -64,8 +60,6 @@ pub(super) struct LoadState {
     pub(super) batch: Vec<(Fingerprint, Entry), BATCH>,
     /// What is believed of the newest segment's end, on flash.
     probed: Option<Probed>,
-    /// On flash: groups before this count. See `ahead`.
-    pub(super) settled: u32,
     /// Header of the newest segment.
     newest: Option<SegmentHeader>,
     /// Damage was passed over in this segment: its digest cannot be known.
@@ -223,8 +217,6 @@ impl Engine<'_> {
                         return Ok(Poll::Ready(()));
                     }
                 }
-                Mode::Ahead(..) => ready!(self.poll_ahead(end)?),
-                Mode::AheadSearch(..) => ready!(self.poll_ahead_search()?),
                 Mode::Probe(_) => ready!(self.poll_probe(segment)?),
                 Mode::Search(..) => ready!(self.poll_search(segment, end)?),
                 Mode::Survey(..) => ready!(self.poll_survey(end)?),
@@ -264,13 +256,9 @@ impl Engine<'_> {
         let incarnation = (segment, header.open_seq, header.boot);
         let scan = Scan::of_segment(incarnation, start, Verify::Group);
         if self.wants_probe() {
-            // What already proved the segment is held, and would read the same for ever.
-            let tight = self.is_tight() && self.recovery.held.is_empty();
-            let settling = if tight { Settling::Reads } else { Settling::Copies };
-            self.recovery.load.mode = Mode::Probe(Probe::new(scan, settling));
+            self.recovery.load.mode = Mode::Probe(Probe::new(scan));
             return Ok(Poll::Ready(()));
         }
-        self.recovery.load.settled = 0;
         self.recovery.load.mode = Mode::Scan(scan);
         self.recovery.load.next_seq = Some(Seq(header.open_seq.0.saturating_add(1)));
         if self.recovery.phase == Phase::Load && self.at_newest() {
@@ -283,9 +271,8 @@ impl Engine<'_> {
     fn poll_probe(&mut self, segment: SegmentId) -> Result<Poll<()>, Error> {
         let context = self.scan_context();
         if let Mode::Probe(probe) = &mut self.recovery.load.mode {
-            let probed = ready!(probe.step(&mut self.port, &context, &mut self.recovery.held)?);
+            let probed = ready!(probe.step(&mut self.port, &context)?);
             self.recovery.load.probed = Some(probed);
-            self.recovery.doubt = probed.doubt;
         }
         self.start_scan(segment)
     }
@@ -300,15 +287,9 @@ impl Engine<'_> {
     }
 
     /// Where groups of the segment that is loaded cease to count, whatever they read as.
-    pub(super) fn limit(&self) -> Offset {
+    fn limit(&self) -> Offset {
         let probed = self.recovery.load.probed.filter(|_| self.at_newest());
         probed.map_or(Offset(u32::MAX), |probed| probed.limit)
-    }
-
-    /// From where on whole groups prove nothing.
-    pub(super) fn unstable(&self) -> Offset {
-        let probed = self.recovery.load.probed.filter(|_| self.at_newest());
-        probed.map_or(Offset(u32::MAX), |probed| probed.unstable)
     }
 
     /// Takes the scan on; ready with true at the segment's recorded end.
@@ -333,31 +314,19 @@ impl Engine<'_> {
                 }
                 return Ok(Poll::Ready(true));
             }
-            if self.port.caps.needs_erase
-                && scan.is_between_groups()
-                && scan.position.0 >= self.recovery.load.settled
-                && scan.position < limit
-            {
-                let ahead = scan.clone();
-                let Mode::Scan(scan) = core::mem::take(&mut self.recovery.load.mode) else {
-                    continue;
-                };
-                self.recovery.load.mode = Mode::Ahead(scan, ahead);
-                return Ok(Poll::Ready(false));
-            }
             let event = if scan.position >= limit {
                 ScanEvent::Bad
             } else {
                 ready!(scan.step(&mut self.port, &context)?)
             };
-            let (segment, at) = (scan.segment, scan.position);
+            let segment = scan.segment;
             match event {
                 ScanEvent::Group(group, resume) => {
                     self.note_group(segment, &group, resume, end.as_ref());
                 }
                 ScanEvent::Freed(freed) => {
                     if end.is_none() && self.at_newest() {
-                        self.note_freed(&freed, at);
+                        self.note_freed(&freed);
                     }
                 }
                 ScanEvent::Record { header, offset, seq, fingerprint } => {
@@ -384,8 +353,8 @@ impl Engine<'_> {
                         continue;
                     };
                     let mut search = Search::new(&scan, context.bounds.commit_unit);
-                    search.limit = self.unstable();
                     if let Some(probed) = self.recovery.load.probed.filter(|_| self.at_newest()) {
+                        search.limit = probed.unstable;
                         search.blank_from = search.blank_from.max(probed.blank_from);
                     }
                     self.recovery.load.mode = Mode::Search(scan, search);
@@ -493,7 +462,7 @@ impl Engine<'_> {
         }
         let (layout, segments) = (self.port.layout, &mut self.segments);
         let LoadState { batch, placeholders, .. } = &mut self.recovery.load;
-        self.keydir.upsert_newer_batch(batch, layout.segment_bytes, |index, outcome| {
+        self.keydir.upsert_newer_batch(batch, |index, outcome| {
             let added = &batch[index].1;
             if outcome != Outcome::Kept {
                 segments.add_live(layout.segment_of(added.location.address), added);

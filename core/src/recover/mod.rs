@@ -2,15 +2,14 @@
 //!
 //! 1. `headers`: read every segment's header; settle which one is the newest that is proven (its predecessor's mark or a
 //!    group of its own says that the flush behind its header succeeded); find headers that are lost but must be there.
-//! 2. On flash `probe` finds what a power cut may have left half done at the end of the newest one, and holds it in frames.
+//! 2. On flash `probe` reads the end of the newest one many times: what does not read the same each time does not count.
 //!    `load`: from the newest segment to the oldest, take a segment's hints where its footer may be believed, else scan its groups
 //!    (`scan`) up to its recorded end; the newest one up to where it is torn (`search` decides torn or corrupt).
 //! 3. `chunks`: where there are chunked values, `load` once more, for the chunks that visible heads ask for.
-//! 4. `tail`: the head, where the newest segment ends. `finish`: resume it. `settle`: what was half done is written anew.
+//! 4. `tail`: the head, where the newest segment ends. `finish`: resume it.
 //!
 //! Every step reads at most one run of pages or handles one record, and all loops are bounded by the device's size.
 
-mod ahead;
 mod chunks;
 mod ends;
 mod finish;
@@ -21,7 +20,6 @@ mod probe;
 mod salvage;
 mod scan;
 mod search;
-mod settle;
 mod sort;
 mod survey;
 mod tail;
@@ -60,13 +58,7 @@ pub(crate) struct Recovery {
     /// Where the search for chunked values has got to.
     heads: Cursor,
     tail: Option<tail::Tail>,
-    /// Groups at the end of the newest segment that the resume group must carry copies of.
-    doubt: Option<probe::Doubt>,
-    held: probe::Held,
-    /// The same for a segment whose header does not count.
-    held_aside: probe::Held,
-    /// Times that slots at the end were read and found blank: see `tail`.
-    slot_reads: [u32; 2],
+    blanks: tail::Blanks,
     /// The log was closed: there is nothing to resume.
     closed: bool,
     /// Largest sequence that any valid bytes show, kept or cut off.
@@ -100,10 +92,7 @@ impl Default for Recovery {
             load: load::LoadState::default(),
             heads: Cursor::default(),
             tail: None,
-            doubt: None,
-            held: probe::Held::default(),
-            held_aside: probe::Held::default(),
-            slot_reads: [0; 2],
+            blanks: tail::Blanks::default(),
             closed: false,
             seq_max: Seq(0),
             accepted: Seq(0),

@@ -8,7 +8,7 @@ use crate::engine::{Port, ready};
 use crate::error::Error;
 use crate::format::checksum::Checksums;
 use crate::format::group::{
-    ANNOUNCEMENT_BYTES, Announcement, GROUP_HEADER_BYTES, GroupKind, RESUME_BYTES, Resume, Seeds,
+    ANNOUNCEMENT_BYTES, Announcement, GroupKind, RESUME_BYTES, Resume, Seeds,
 };
 use crate::format::parser::{Bounds, Event, GroupParser, ParsedGroup, Verify};
 use crate::format::record::{RecordHeader, RecordKind};
@@ -191,19 +191,6 @@ impl Scan {
         matches!(self.stage, Stage::Emit)
     }
 
-    /// Whether nothing of the group at the position was looked at.
-    pub(crate) const fn is_between_groups(&self) -> bool {
-        matches!(self.stage, Stage::Prove) && self.parser.is_none()
-    }
-
-    /// Goes on behind a group whose records are of no interest now.
-    pub(crate) fn pass_over(&mut self, group: &ParsedGroup) {
-        self.parser = None;
-        self.emitted = None;
-        self.stage = Stage::Prove;
-        self.pass(group);
-    }
-
     /// Goes on at another place than where a bad group stands.
     pub(crate) fn skip_to(&mut self, position: Offset) {
         self.parser = None;
@@ -216,13 +203,12 @@ impl Scan {
     fn prove(&mut self, event: Event<'_>, context: &ScanContext) -> Found {
         match event {
             Event::More => Found::Nothing,
-            Event::Record(_, offset, _) => {
-                // Only a resume group's first value is of interest, and that is as long as this.
-                let is_first = offset.0 == self.position.0 + GROUP_HEADER_BYTES;
-                self.resume_done = if is_first { 0 } else { RESUME_BYTES };
+            Event::Record(..) => {
+                self.resume_done = 0;
                 Found::Nothing
             }
             Event::Body(bytes) => {
+                // Only a resume group's value is of interest, and that is as long as this.
                 let take = bytes.len().min(RESUME_BYTES - self.resume_done);
                 self.resume[self.resume_done..self.resume_done + take]
                     .copy_from_slice(&bytes[..take]);
@@ -245,13 +231,7 @@ impl Scan {
                 self.last = Some((kind, self.position));
                 self.digest =
                     (context.sums.crc64)(self.digest, &group.trailer.checksum.to_le_bytes());
-                let has_entries = match kind {
-                    GroupKind::Data => group.trailer.count > 0,
-                    // Behind the resume record: copies of what was in doubt at its cut.
-                    GroupKind::Resume => group.trailer.count > 1,
-                    GroupKind::Hints | GroupKind::Close => false,
-                };
-                if has_entries {
+                if kind == GroupKind::Data && group.trailer.count > 0 {
                     self.stage = Stage::Emit;
                 } else {
                     self.pass(&group);

@@ -47,8 +47,6 @@ pub(crate) struct Search {
     nested: Option<Scan>,
     corrupt: bool,
     resumed: Option<(Boot, Offset)>,
-    /// The end of the log that it records.
-    pub(crate) resumed_cut: Offset,
     /// Largest sequence that any valid header behind the place may have given out.
     pub(crate) seq_max: Seq,
     pub(crate) boot_max: Boot,
@@ -57,7 +55,7 @@ pub(crate) struct Search {
     /// First offset behind all that groups with a whole header announced. The end of a torn one may still read as erased:
     /// what is written there could make it whole.
     pub(crate) reach: Offset,
-    /// Groups from here on prove nothing: see `probe`. Their numbers were given out all the same.
+    /// Groups from here on do not count: see `probe`.
     pub(crate) limit: Offset,
 }
 
@@ -72,7 +70,6 @@ impl Search {
             nested: None,
             corrupt: false,
             resumed: None,
-            resumed_cut: Offset(0),
             seq_max: Seq(0),
             boot_max: Boot(0),
             blank_from: at,
@@ -110,11 +107,15 @@ impl Search {
             {
                 self.blank_from = self.blank_from.max(self.at + unit);
             }
+            if self.at >= self.limit.0 {
+                self.at += unit;
+                continue;
+            }
             if record::is_short(bytes[0]) {
                 let short = ready!(self.poll_short(scan, port, context)?);
                 if let Some((seq, claims)) = short {
                     self.seq_max = self.seq_max.max(seq);
-                    self.corrupt |= claims && self.at < self.limit.0;
+                    self.corrupt |= claims;
                 }
                 self.at += unit;
                 continue;
@@ -214,20 +215,12 @@ impl Search {
 
     fn judge(&mut self, event: &ScanEvent, boot: Boot) {
         let ScanEvent::Group(group, resume) = event else { return };
-        if let Some(resume) = resume {
-            self.boot_max = self.boot_max.max(resume.boot);
-        }
-        if self.at >= self.limit.0 {
-            return;
-        }
         match resume {
             Some(resume) => {
+                self.boot_max = self.boot_max.max(resume.boot);
                 // A cut before this place: what lies between was not readable then, and does not count now either.
                 if resume.cut <= self.from {
-                    let found = Some((resume.boot, Offset(self.at)));
-                    if found > self.resumed {
-                        (self.resumed, self.resumed_cut) = (found, resume.cut);
-                    }
+                    self.resumed = self.resumed.max(Some((resume.boot, Offset(self.at))));
                 } else {
                     self.corrupt = true;
                 }

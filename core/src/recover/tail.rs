@@ -6,8 +6,6 @@ use core::task::Poll;
 
 use super::Phase;
 use super::headers::Unproven;
-use super::load::Mode;
-use super::probe::{BLANK_READS, Probe, Settling, surely_blank};
 use super::scan::Scan;
 use super::search::Search;
 use crate::canary::Canary;
@@ -16,7 +14,6 @@ use crate::engine::{Engine, MarkState, ready};
 use crate::error::{Damage, Error};
 use crate::format::footer::Footer;
 use crate::format::group::{GroupKind, Resume};
-use crate::format::parser::Verify;
 use crate::format::segment::{Cut, SegmentHeader};
 use crate::log::{Boundary, Head, HeadStart, RESUME_GROUP_BYTES, Resumption, SlotsFree};
 use crate::types::{Boot, Offset, SegmentId, Seq};
@@ -50,11 +47,6 @@ impl Tail {
         self.last.is_none()
     }
 
-    /// The segment, and its incarnation.
-    pub(super) const fn incarnation(&self) -> (SegmentId, Seq) {
-        (self.header.segment, self.header.open_seq)
-    }
-
     /// The end as a later header would record it.
     pub(super) fn cut(&self) -> Cut {
         let SegmentHeader { segment, open_seq, .. } = self.header;
@@ -62,19 +54,28 @@ impl Tail {
     }
 }
 
-/// Instead of the count of reads: a slot is not blank.
-const WRITTEN: u32 = u32::MAX;
+/// Times that a slot must read as blank before it is written: cells that a torn write charged by half may look so.
+const BLANK_ROUNDS: u8 = 64;
 
-/// A slot that is read again and again before it is taken for blank.
+/// Fewest segments of a store that spares one for a torn tail unless it is the last free one.
+const SPARING_SEGMENTS_MIN: u32 = 12;
+
+/// A slot at a segment's end that may be written, if nobody did before.
 #[derive(Clone, Copy, Debug)]
 enum Slot {
     Footer,
+    Mark,
     /// The newest segment's mark, in the segment before.
     OwnMark,
 }
 
-/// Free segments that are left for merging: with so few no room is spent on a torn tail.
-const SPARE_SEGMENTS: u32 = 2;
+/// What is known of the slots.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Blanks {
+    known: [Option<bool>; 3],
+    /// Times that the slot that is looked at was blank.
+    rounds: u8,
+}
 
 /// Where the log goes on.
 struct Place {
@@ -91,7 +92,6 @@ impl Engine<'_> {
             return Ok(self.recover_salvaged());
         }
         let segment = self.ordered(0);
-        ready!(self.poll_probe_unproven()?);
         let slots = ready!(self.poll_slots(segment)?);
         let own_mark = ready!(self.poll_own_mark_free()?);
         let footer = ready!(self.poll_footer(segment)?)
@@ -111,15 +111,11 @@ impl Engine<'_> {
             // Its header was durable before anything said that it exists: that nothing of it is left is no crash.
             return Err(self.corrupted(segment, Offset(0), Damage::SegmentHeader));
         }
-        // What was held is what the tail was read from: doubt that lies behind its end is none.
-        self.recovery.doubt = self.recovery.doubt.filter(|doubt| doubt.at.0 <= tail.end.end);
-        let copies = ready!(self.poll_doubt_bytes()?);
         let mut place = self.place_behind(&tail);
         place.slots = slots;
         self.number_session(&tail)?;
         let adopted = self.recovery.unproven.and_then(|next| {
-            // One that was to hold what is in doubt does not.
-            let ends = [tail.end, if copies > 0 { tail.end } else { place.safe }];
+            let ends = [tail.end, place.safe];
             let cut = next.header.cut.filter(|cut| {
                 let of_tail = (cut.segment, cut.open_seq) == (segment, tail.header.open_seq);
                 of_tail && ends.contains(&Boundary { end: cut.end.0, digest: cut.digest })
@@ -127,15 +123,11 @@ impl Engine<'_> {
             cut.map(|cut| (next, cut))
         });
         if let Some((next, cut)) = &adopted {
-            self.recovery.doubt = None;
             place = self.adopt(next, cut);
             self.complete_footer(footer, cut, &tail);
         }
         self.place_head(&place, &tail);
         let mark_free = if adopted.is_some() { slots.mark } else { own_mark };
-        if self.port.caps.needs_erase && adopted.is_none() && self.is_mark_in_doubt(&tail) {
-            self.segments.set_holds_end(segment);
-        }
         if self.head.mark == MarkState::Unissued && !mark_free {
             // One that may be half written cannot be written again: this header is the only copy until it is sealed.
             self.head.mark = MarkState::Issued;
@@ -149,45 +141,14 @@ impl Engine<'_> {
         Ok(Poll::Ready(()))
     }
 
-    /// On flash: how far the segment was written whose header does not count, in case that the log goes on there.
-    fn poll_probe_unproven(&mut self) -> Result<Poll<()>, Error> {
-        let Some(next) = self.recovery.unproven else { return Ok(Poll::Ready(())) };
-        if next.is_probed || !self.port.caps.needs_erase || self.access != Access::ReadWrite {
-            return Ok(Poll::Ready(()));
-        }
-        let context = self.scan_context();
-        let SegmentHeader { segment, open_seq, boot, .. } = next.header;
-        if !matches!(self.recovery.load.mode, Mode::Probe(_)) {
-            let start = Offset(self.port.layout.data_start);
-            let scan = Scan::of_segment((segment, open_seq, boot), start, Verify::Group);
-            self.recovery.load.mode = Mode::Probe(Probe::new(scan, Settling::Copies));
-        }
-        let Mode::Probe(probe) = &mut self.recovery.load.mode else { return Ok(Poll::Pending) };
-        let probed = ready!(probe.step(&mut self.port, &context, &mut self.recovery.held_aside)?);
-        // It may be erased next.
-        self.recovery.held_aside.release(&mut self.port);
-        self.recovery.load.mode = Mode::Start;
-        let blank_from = next.blank_from.max(probed.blank_from);
-        self.recovery.unproven = Some(Unproven { blank_from, is_probed: true, ..next });
-        Ok(Poll::Ready(()))
-    }
-
-    /// Which slots of a segment may be written: an interrupted session may have written them already. A footer's cells may be
-    /// charged by half without a trace in one read, so they are read again. A mark is only written behind its segment's
-    /// header, so its slot was not touched where there is none.
+    /// Which slots of a segment may be written: an interrupted session may have written them already.
     fn poll_slots(&mut self, segment: SegmentId) -> Result<Poll<SlotsFree>, Error> {
-        let (true, Some(erased)) = (self.port.caps.needs_erase, self.port.caps.erased) else {
-            let free = !self.port.caps.needs_erase;
-            return Ok(Poll::Ready(SlotsFree { footer: free, mark: free }));
-        };
         let layout = self.port.layout;
         let (footer, mark) =
             (layout.data_end..layout.mark_start, layout.mark_start..layout.segment_bytes);
-        let footer = ready!(self.poll_blank(Slot::Footer, segment, &footer)?);
-        let mark = ready!(self.poll_reads_as(erased, segment, &mark)?);
-        let cut = self.recovery.unproven.and_then(|next| next.header.cut);
-        let begun = cut.is_some_and(|cut| cut.segment == segment);
-        Ok(Poll::Ready(SlotsFree { footer, mark: mark && !begun }))
+        let footer = ready!(self.poll_blank(Slot::Footer, segment, footer)?);
+        let mark = ready!(self.poll_blank(Slot::Mark, segment, mark)?);
+        Ok(Poll::Ready(SlotsFree { footer, mark }))
     }
 
     /// Whether the slot for the newest segment's mark may be written.
@@ -196,43 +157,37 @@ impl Engine<'_> {
         let before = cut.filter(|cut| self.segments.open_seq(cut.segment) == Some(cut.open_seq));
         let Some(cut) = before else { return Ok(Poll::Ready(false)) };
         let layout = self.port.layout;
-        self.poll_blank(Slot::OwnMark, cut.segment, &(layout.mark_start..layout.segment_bytes))
+        self.poll_blank(Slot::OwnMark, cut.segment, layout.mark_start..layout.segment_bytes)
     }
 
-    /// Whether a slot reads as erased, time after time, or nothing needs to be erased.
+    /// Whether a slot may be written: it reads as erased, every time, or nothing needs to be erased.
     fn poll_blank(
         &mut self,
         slot: Slot,
         segment: SegmentId,
-        range: &Range<u32>,
+        range: Range<u32>,
     ) -> Result<Poll<bool>, Error> {
         let (true, Some(erased)) = (self.port.caps.needs_erase, self.port.caps.erased) else {
             return Ok(Poll::Ready(!self.port.caps.needs_erase));
         };
-        // Each turn is one round more, or the last one.
-        while self.recovery.slot_reads[slot as usize] < BLANK_READS {
-            let is_blank = ready!(self.poll_reads_as(erased, segment, range)?);
-            let reads = &mut self.recovery.slot_reads[slot as usize];
-            *reads = if is_blank { *reads + 1 } else { WRITTEN };
-            if *reads < BLANK_READS {
-                self.forget_range(segment, range);
+        // Each turn settles the slot, or is one round more.
+        loop {
+            if let Some(known) = self.recovery.blanks.known[slot as usize] {
+                return Ok(Poll::Ready(known));
+            }
+            let is_blank = ready!(self.poll_reads_as(erased, segment, &range)?);
+            let blanks = &mut self.recovery.blanks;
+            blanks.rounds += 1;
+            if !is_blank || blanks.rounds == BLANK_ROUNDS {
+                blanks.known[slot as usize] = Some(is_blank);
+                blanks.rounds = 0;
+                continue;
+            }
+            let page_bytes = self.port.layout.page_bytes();
+            for at in range.clone().step_by(page_bytes as usize).chain([range.end - 1]) {
+                self.port.pool.forget_clean(self.port.layout.page_at(segment, Offset(at)));
             }
         }
-        Ok(Poll::Ready(self.recovery.slot_reads[slot as usize] != WRITTEN))
-    }
-
-    fn forget_range(&mut self, segment: SegmentId, range: &Range<u32>) {
-        let page_bytes = self.port.layout.page_bytes();
-        for at in range.clone().step_by(page_bytes as usize).chain([range.end - 1]) {
-            self.port.pool.forget_clean(self.port.layout.page_at(segment, Offset(at)));
-        }
-    }
-
-    /// Whether the newest segment's mark may be half written, whatever it reads as: nothing was written behind it for sure.
-    fn is_mark_in_doubt(&self, tail: &Tail) -> bool {
-        let first = self.port.layout.data_start;
-        let doubtful = self.recovery.doubt.is_some_and(|doubt| doubt.at.0 == first);
-        tail.header.cut.is_some() && (tail.is_empty() || doubtful)
     }
 
     /// Whether all bytes of a range are this one.
@@ -257,49 +212,31 @@ impl Engine<'_> {
         Ok(Poll::Ready(true))
     }
 
-    /// Whether there is no room to spend on being sure: crashes in a row inside open must not fill the store.
-    pub(super) fn is_tight(&self) -> bool {
-        self.segments.free() <= SPARE_SEGMENTS
-    }
-
     /// The place in the newest segment.
     fn place_behind(&self, tail: &Tail) -> Place {
         let layout = &self.port.layout;
         let mut safe = tail.end;
         let mut position = layout.padded(tail.end.end);
-        let last = (tail.last, tail.last_resume);
-        // On flash it may carry copies: `doubt` tells where the log before it ends, or it stays.
-        if let (Some((GroupKind::Resume, at)), Some(resume)) = last
-            && !self.port.caps.needs_erase
-        {
+        if let (Some((GroupKind::Resume, at)), Some(resume)) = (tail.last, tail.last_resume) {
             // Nothing came behind the resume group, so the log still ends where it says. The new one takes the other of two
             // places behind that end: crashes in a row inside open use no more space, and the older one stands, with its
             // boot and its sequence, until the newer one is whole.
             safe = Boundary { end: resume.cut.0, digest: resume.digest };
             let first = layout.padded(resume.cut.0);
             let second = first + layout.padded(RESUME_GROUP_BYTES);
-            position = if at.0 == first { second } else { first };
-        }
-        let is_closed = matches!(tail.last, Some((GroupKind::Close, _)));
-        if let Some(doubt) = self.recovery.doubt {
-            // What is in doubt is written anew, and a close group has no content.
-            safe = doubt.safe;
+            if !self.port.caps.needs_erase {
+                position = if at.0 == first { second } else { first };
+            }
         }
         if self.port.caps.needs_erase && !self.cage.holds(Canary::ReissueOnNor) {
             let behind = layout.padded(position.max(tail.blank_from).max(tail.reach.0));
             // Half-charged cells may read as a whole group one day, behind which the resume group would stand: in another
             // segment, whose header records where this one ends, nobody looks at them again. Where free segments are few, the
             // log goes on here.
-            let may_leave = self.limits.allow_merges() && !self.is_tight();
-            let is_torn = behind > position;
-            position = if is_torn && may_leave {
-                layout.data_end
-            } else if is_closed && !is_torn || self.recovery.doubt.is_none() {
-                // Read often enough not to spend room.
-                behind
-            } else {
-                layout.padded(surely_blank(behind, self.port.write_bytes_max))
-            };
+            let kept = if self.segments.count() < SPARING_SEGMENTS_MIN { 2 } else { 1 };
+            let may_leave = self.limits.allow_merges() && self.segments.free() > kept;
+            let is_torn = behind > position && may_leave;
+            position = if is_torn { layout.data_end } else { behind };
         }
         let slots = SlotsFree { footer: false, mark: false };
         Place { header: tail.header, safe, position, slots }
@@ -338,8 +275,7 @@ impl Engine<'_> {
         let safe = Boundary { end: layout.data_start, digest: 0 };
         let mut position = layout.data_start;
         if self.port.caps.needs_erase {
-            let visible_end = position.max(next.blank_from);
-            position = layout.padded(surely_blank(visible_end, self.port.write_bytes_max));
+            position = layout.padded(position.max(next.blank_from));
         }
         self.hints.start();
         self.recovery.newest.mark = MarkState::Unissued;

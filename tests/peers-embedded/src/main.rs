@@ -120,12 +120,12 @@ fn run(options: &Options) -> Outcome<u64> {
         show(wear::run(&chosen(options), count)?);
     }
     if wants("power") {
-        let (seeds, every) = if options.quick { (0..2, 7) } else { (0..6, 1) };
-        let scale = Scale { seeds, every, first: 0 };
-        let (table, ours) = cuts::run::<4096, 16>(&chosen(options), &scale)?;
+        let scale =
+            if options.quick { Scale { seeds: 2, every: 7 } } else { Scale { seeds: 6, every: 1 } };
+        let (table, ours) = cuts::run::<4096, 16>(&chosen(options), scale)?;
         show(table);
         failed += ours;
-        let (table, ours) = cuts::run::<1024, 32>(&chosen(options), &scale)?;
+        let (table, ours) = cuts::run::<1024, 32>(&chosen(options), scale)?;
         show(table);
         failed += ours;
     }

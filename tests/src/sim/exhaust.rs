@@ -35,10 +35,6 @@ pub const AGES: [&[u8]; 4] = [
     &[0xde, 2, 60, 255, 0xdf, 1, 60, 255, 0xdf, 3, 40, 250, 0xd8],
 ];
 
-/// Six segments, and frames enough that what a cut left in doubt is held: with fewer it is read 192 times, which is for the
-/// random tapes.
-const SHAPE: u8 = 3 << 2;
-
 /// What to run through.
 #[derive(Clone, Copy, Debug)]
 pub struct Range<'a> {
@@ -52,7 +48,7 @@ pub struct Range<'a> {
 
 /// The tape of a sequence, and from which byte on its crash points are its own.
 fn tape_of(profile: usize, age: &[u8], number: usize, length: u32) -> (Vec<u8>, usize) {
-    let mut tape = vec![profile as u8, SHAPE, 0];
+    let mut tape = vec![profile as u8, 0, 0];
     debug_assert_eq!(tape.len(), SETUP_BYTES);
     tape.extend_from_slice(age);
     let mut rest = number;

@@ -96,8 +96,6 @@ pub(crate) struct Ember {
     pub(crate) frames: u32,
     /// Whether the driver reads back what it wrote, as it does unless told otherwise.
     pub(crate) verify: Verify,
-    /// What small records look like.
-    pub(crate) short_records: ShortRecords,
 }
 
 impl Ember {
@@ -108,7 +106,6 @@ impl Ember {
         page_bytes: 256,
         frames: 24,
         verify: Verify::Trust,
-        short_records: ShortRecords::Write,
     };
 
     fn config(&self, keys: usize) -> Config {
@@ -120,7 +117,7 @@ impl Ember {
             keys_max: keys as u32 + keys as u32 / 4 + 16,
             key_bytes_max: 16,
             hints: Hints::Omit,
-            short_records: self.short_records,
+            short_records: ShortRecords::Write,
             snapshots_max: 2,
             versions_max: 16,
             ..Config::default()

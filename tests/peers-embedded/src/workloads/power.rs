@@ -12,7 +12,7 @@ use crate::sweep::{CUTS_MAX, KEYS, SCRIPT, Scale, Tally, row_name, sweep};
 /// A store that fails without any cut.
 pub(crate) fn run<const B: usize, const C: usize>(
     families: &[Box<dyn Family<B, C>>],
-    scale: &Scale,
+    scale: Scale,
 ) -> Outcome<(Table, u64)> {
     let mut table = Table::new(format!(
         "power cuts on {C} blocks of {B} bytes, failed / cases: {SCRIPT} updates and deletes of \
