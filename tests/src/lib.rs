@@ -6,7 +6,7 @@ pub mod image;
 pub mod sim;
 pub mod unallocated;
 
-/// The README's example is compiled and run.
+/// The README's examples are compiled; what leaves no files behind is run.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct ReadMe;
