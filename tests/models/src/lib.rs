@@ -10,6 +10,7 @@
 mod loom_sync;
 mod medium;
 mod shuttle_sync;
+mod sleepers;
 
 /// One copy of the protocols, with the models beside it.
 macro_rules! variant {

@@ -4,17 +4,16 @@
 //! consistent fences: each such load has one before it here, each such store one behind it, and
 //! together they are what the standard asks of these operations among themselves.
 
-use core::cell::RefCell;
 use core::time::Duration;
 
 pub(crate) use loom::sync::atomic::Ordering;
 use loom::sync::atomic::{self as loomed, fence};
 use loom::thread::{Thread, current, park};
 
+use crate::sleepers::Sleepers;
+
 thread_local! {
-    /// Who sleeps on which word. Loom runs all threads of a model on one thread, and changes
-    /// between them at its own primitives only.
-    static SLEEPERS: RefCell<Vec<(usize, Thread)>> = const { RefCell::new(Vec::new()) };
+    static SLEEPERS: Sleepers<Thread> = const { Sleepers::new() };
 }
 
 fn strongly(order: Ordering) {
@@ -78,13 +77,9 @@ atomic!(AtomicBool, bool);
 atomic!(AtomicU32, u32, counts);
 atomic!(AtomicU64, u64, counts);
 
-fn address(word: &AtomicU32) -> usize {
-    core::ptr::from_ref(word).addr()
-}
-
 /// Forgets who slept when an execution was given up.
 pub(crate) fn begin() {
-    SLEEPERS.with_borrow_mut(Vec::clear);
+    SLEEPERS.with(Sleepers::clear);
 }
 
 /// As the system's: looks and falls asleep in one step.
@@ -95,26 +90,17 @@ pub(crate) fn wait_on(word: &AtomicU32, value: u32, _at_most: Option<Duration>) 
     if word.0.fetch_add(0, Ordering::AcqRel) != value {
         return;
     }
-    let address = address(word);
-    let thread = current();
-    SLEEPERS.with_borrow_mut(|sleepers| sleepers.push((address, thread)));
-    let me = current().id();
-    // A wake-up that was meant for an earlier sleep must not end this one: who wakes takes the
-    // sleeper off the list.
-    while SLEEPERS.with_borrow(|all| all.iter().any(|(at, of)| *at == address && of.id() == me)) {
+    let (thread, me) = (current(), current().id());
+    SLEEPERS.with(|sleepers| sleepers.add(word, thread));
+    while SLEEPERS.with(|sleepers| sleepers.has(word, |of| of.id() == me)) {
         park();
     }
 }
 
 /// Wakes the first of those that sleep on the word.
 pub(crate) fn wake(word: &AtomicU32, count: u32) {
-    let address = address(word);
     for _ in 0..count {
-        let sleeper = SLEEPERS.with_borrow_mut(|sleepers| {
-            let first = sleepers.iter().position(|(at, _)| *at == address)?;
-            Some(sleepers.remove(first).1)
-        });
-        let Some(sleeper) = sleeper else { return };
+        let Some(sleeper) = SLEEPERS.with(|sleepers| sleepers.take(word)) else { return };
         sleeper.unpark();
     }
 }

@@ -1,6 +1,5 @@
 //! `hosted/src/sync.rs` under shuttle: one thread at a time, the next one drawn at every step.
 
-use core::cell::RefCell;
 use core::ops::Add;
 use core::time::Duration;
 use std::sync::atomic::AtomicU64 as Counter;
@@ -14,18 +13,15 @@ use shuttle::thread::{Thread, current, park};
 pub(crate) use std::sync::{Arc, PoisonError, TryLockError};
 pub(crate) use std::thread::panicking;
 
-thread_local! {
-    /// Who sleeps on which word: shuttle runs all threads of a schedule on one thread.
-    static SLEEPERS: RefCell<Vec<(usize, Thread)>> = const { RefCell::new(Vec::new()) };
-}
+use crate::sleepers::Sleepers;
 
-fn address(word: &AtomicU32) -> usize {
-    core::ptr::from_ref(word).addr()
+thread_local! {
+    static SLEEPERS: Sleepers<Thread> = const { Sleepers::new() };
 }
 
 /// Forgets who slept when a schedule was given up.
 pub(crate) fn begin() {
-    SLEEPERS.with_borrow_mut(Vec::clear);
+    SLEEPERS.with(Sleepers::clear);
 }
 
 /// As the system's: looks and falls asleep in one step. A time that is over is one more thing that
@@ -34,23 +30,17 @@ pub(crate) fn wait_on(word: &AtomicU32, value: u32, at_most: Option<Duration>) {
     if word.load(Ordering::SeqCst) != value || (at_most.is_some() && thread_rng().gen_bool(0.25)) {
         return;
     }
-    let (address, me) = (address(word), current());
-    let id = me.id();
-    SLEEPERS.with_borrow_mut(|sleepers| sleepers.push((address, me)));
-    while SLEEPERS.with_borrow(|all| all.iter().any(|(at, of)| *at == address && of.id() == id)) {
+    let (thread, me) = (current(), current().id());
+    SLEEPERS.with(|sleepers| sleepers.add(word, thread));
+    while SLEEPERS.with(|sleepers| sleepers.has(word, |of| of.id() == me)) {
         park();
     }
 }
 
 /// Wakes the first of those that sleep on the word.
 pub(crate) fn wake(word: &AtomicU32, count: u32) {
-    let address = address(word);
     for _ in 0..count {
-        let sleeper = SLEEPERS.with_borrow_mut(|sleepers| {
-            let first = sleepers.iter().position(|(at, _)| *at == address)?;
-            Some(sleepers.remove(first).1)
-        });
-        let Some(sleeper) = sleeper else { return };
+        let Some(sleeper) = SLEEPERS.with(|sleepers| sleepers.take(word)) else { return };
         sleeper.unpark();
     }
 }
