@@ -21,10 +21,11 @@ use crate::counts::Counts;
 use crate::device::Device;
 use crate::error::Error;
 use crate::handover::{Commits, Waiting};
+use crate::lock::{Lock, WriteGuard};
 use crate::signal::{Signal, Ticket};
 use crate::sync::{
-    Arc, AtomicBool, AtomicU32, Ordering, PoisonError, RwLock, RwLockWriteGuard, TryLockError,
-    panicking, processors, spin_loop, yield_now,
+    Arc, AtomicBool, AtomicU32, Ordering, PoisonError, TryLockError, panicking, processors,
+    spin_loop, yield_now,
 };
 
 /// Calls in a row that may wait for nothing: each takes the engine one stage on.
@@ -81,7 +82,7 @@ self_cell!(
 /// What all threads share.
 pub(crate) struct Shared {
     /// `None` once the store was closed.
-    state: RwLock<Option<StateCell>>,
+    state: Lock<Option<StateCell>>,
     pub(crate) device: Box<dyn Device>,
     pub(crate) preparer: Preparer,
     /// Bytes of key and value that fit one record.
@@ -109,7 +110,7 @@ pub(crate) struct Shared {
 }
 
 /// The lock, taken.
-pub(crate) type Guard<'s> = RwLockWriteGuard<'s, Option<StateCell>>;
+pub(crate) type Guard<'s> = WriteGuard<'s, Option<StateCell>>;
 
 /// An operation taken out of the engine, with a buffer for its bytes.
 pub(crate) struct Job {
@@ -139,7 +140,7 @@ impl Shared {
         });
         let parallelism = processors();
         Self {
-            state: RwLock::new(Some(cell)),
+            state: Lock::new(Some(cell)),
             device,
             preparer,
             record_bytes_max,

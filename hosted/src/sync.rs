@@ -7,7 +7,7 @@
 
 pub(crate) use core::hint::spin_loop;
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-pub(crate) use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, TryLockError};
+pub(crate) use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 pub(crate) use std::thread::{Builder, JoinHandle, panicking, scope, yield_now};
 pub(crate) use std::time::Instant;
 
@@ -36,4 +36,19 @@ pub(crate) fn wake(word: &AtomicU32, count: u32) {
 /// Processors that this process may use.
 pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A number of this thread, the same for its whole life.
+pub(crate) fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+    }
+    NUMBER.with(|number| {
+        // 0 is none yet.
+        if number.get() == 0 {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1));
+        }
+        number.get()
+    })
 }
