@@ -72,6 +72,15 @@ pub(crate) enum Outcome {
     Not(ReadPlan, Option<FileError>),
 }
 
+/// What the short way of a read found.
+enum Cached {
+    Value(Vec<u8>, Entry),
+    /// The key has no value.
+    Nothing,
+    /// The long way must be gone.
+    No,
+}
+
 impl Shared {
     pub(crate) fn locate(
         state: &State<'_>,
@@ -143,7 +152,7 @@ impl Shared {
         let Planned { plan, missing, mut bytes } = planned;
         let Some(pages) = missing else {
             let Some(parts) = plan.verify(&bytes) else { return Outcome::Not(plan, None) };
-            self.touch(&plan);
+            self.touch(plan.entry());
             return Outcome::Whole(Found { entry: *plan.entry(), bytes, parts });
         };
         let (address, length) = plan.device_range(&pages);
@@ -180,17 +189,29 @@ impl Shared {
 
     /// Now and then a cached read marks its pages: often enough for what is hot, and seldom enough
     /// to cost nothing.
-    fn touch(&self, plan: &ReadPlan) {
+    fn touch(&self, entry: &Entry) {
         let reads = READS.get().wrapping_add(1);
         READS.set(reads);
-        if reads.is_multiple_of(TOUCH_EVERY) {
-            let _ = self.try_write(|state| state.engine.touch(plan));
+        // A writer's access stops all readers: only where it changes something.
+        if reads.is_multiple_of(TOUCH_EVERY)
+            && self.read(|state| !state.engine.is_hot(entry)).unwrap_or(false)
+        {
+            let _ = self.try_write(|state| state.engine.touch(entry));
         }
     }
 
     /// The value of a key.
     pub(crate) fn value(&self, at: At, key: &[u8]) -> Result<Option<Value>, Error> {
         let fingerprint = self.preparer.fingerprint(key);
+        match self.cached(at, &fingerprint, key)? {
+            Cached::Value(bytes, entry) => {
+                self.touch(&entry);
+                let whole = 0..bytes.len();
+                return Ok(Some(Value::new(bytes, whole, entry.seq)));
+            }
+            Cached::Nothing => return Ok(None),
+            Cached::No => {}
+        }
         let Some(found) = self.fetch(at, &fingerprint, key)? else { return Ok(None) };
         if found.entry.kind == EntryKind::Value {
             return Ok(Some(found.into_value()));
@@ -201,6 +222,29 @@ impl Shared {
         // Chunks live as long as their head is the newest, or seen by a snapshot.
         let guard = self.hold()?;
         self.value(At::Snapshot(guard.id), key)
+    }
+
+    /// The short way: a record that lies in one page of the pool is verified there and its value
+    /// copied, all beside other readers.
+    fn cached(&self, at: At, fingerprint: &Fingerprint, key: &[u8]) -> Result<Cached, Error> {
+        let guess = self.record_guess.load(Ordering::Relaxed) as usize;
+        let mut bytes = Vec::with_capacity(guess.min(GUESS_BYTES_MAX));
+        self.read(|state| {
+            let entry = match Self::locate(state, at, fingerprint) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok(Cached::Nothing),
+                Err(error) => return Err(state.translate(error)),
+            };
+            match state.engine.peek_cached(key, &entry) {
+                Some(Ok(Some(value))) => {
+                    bytes.extend_from_slice(value);
+                    Ok(Cached::Value(bytes, entry))
+                }
+                Some(Ok(None)) => Ok(Cached::Nothing),
+                // Damage too: the long way looks again and tells.
+                Some(Err(_)) | None => Ok(Cached::No),
+            }
+        })?
     }
 
     /// The whole of a chunked value, whose head a snapshot sees.

@@ -209,10 +209,19 @@ impl Engine<'_> {
     }
 
     /// A record in the pool was read: its pages stay longer.
-    pub fn touch(&mut self, plan: &ReadPlan) {
-        for index in plan.pages() {
-            let _ = self.port.pool.find(PageId(plan.first_page.0 + u64::from(index)));
+    pub fn touch(&mut self, entry: &Entry) {
+        let layout = &self.port.layout;
+        let first = layout.page_of(entry.location.address).0;
+        let end = entry.location.address.0 + u64::from(entry.location.record_bytes.max(1)) - 1;
+        for page in first..=end >> layout.page_bytes().trailing_zeros() {
+            let _ = self.port.pool.find(PageId(page));
         }
+    }
+
+    /// Whether the page of a cached record was read so often lately that one more time makes no difference.
+    #[must_use]
+    pub fn is_hot(&self, entry: &Entry) -> bool {
+        self.port.pool.is_hot(self.port.layout.page_of(entry.location.address))
     }
 
     /// Keeps pages that were read for a verified record in the pool, if that record still lies there and its segment was

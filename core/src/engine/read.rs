@@ -119,14 +119,41 @@ impl Engine<'_> {
         entry: &Entry,
         buffer: &mut [u8],
     ) -> Option<Result<Option<usize>, Error>> {
-        let layout = self.port.layout;
+        let frame = self.port.pool.find(self.port.layout.page_of(entry.location.address))?;
+        let value = match self.value_in(frame, key, entry)? {
+            Ok(Some(value)) => value,
+            Ok(None) => return Some(Ok(None)),
+            Err(error) => return Some(Err(error)),
+        };
+        let Some(target) = buffer.get_mut(..value.len()) else {
+            return Some(Err(Error::BufferTooSmall { needed: value.len() as u64 }));
+        };
+        target.copy_from_slice(value);
+        Some(Ok(Some(value.len())))
+    }
+
+    /// As [`get_cached`](Self::get_cached), for readers who share the engine: this use of the page is not counted.
+    #[must_use]
+    pub fn peek_cached(&self, key: &[u8], entry: &Entry) -> Option<Result<Option<&[u8]>, Error>> {
+        let frame = self.port.pool.peek(self.port.layout.page_of(entry.location.address))?;
+        self.value_in(frame, key, entry)
+    }
+
+    /// The value of a record that lies in this frame as a whole, verified; `None` where it does not, or is no plain value.
+    #[inline]
+    fn value_in(
+        &self,
+        frame: FrameId,
+        key: &[u8],
+        entry: &Entry,
+    ) -> Option<Result<Option<&[u8]>, Error>> {
+        let layout = &self.port.layout;
         let location = entry.location;
         let offset = layout.offset_of(location.address);
         let in_page = layout.in_page(offset);
         if entry.kind != EntryKind::Value || in_page + location.record_bytes > layout.page_bytes() {
             return None;
         }
-        let frame = self.port.pool.find(layout.page_of(location.address))?;
         let range = in_page as usize..(in_page + location.record_bytes) as usize;
         let bytes = &self.port.pool.frame(frame)[range];
         ask_for_lines(bytes);
@@ -146,14 +173,7 @@ impl Engine<'_> {
         };
         let body = &bytes[header.prefix_bytes() as usize..];
         let (stored_key, value) = body.split_at(usize::from(header.key_bytes));
-        if stored_key != key {
-            return Some(Ok(None));
-        }
-        let Some(target) = buffer.get_mut(..value.len()) else {
-            return Some(Err(Error::BufferTooSmall { needed: value.len() as u64 }));
-        };
-        target.copy_from_slice(value);
-        Some(Ok(Some(value.len())))
+        Some(Ok((stored_key == key).then_some(value)))
     }
 
     fn record_seed(&self, location: &Location) -> Option<u32> {

@@ -121,6 +121,13 @@ impl<'m> Pool<'m> {
         Some(frame)
     }
 
+    /// Whether one more use of a page would not be counted.
+    #[must_use]
+    pub fn is_hot(&self, page: PageId) -> bool {
+        let frame = self.table.find(page);
+        frame.is_some_and(|frame| self.state[frame.0 as usize] & USED_MAX == USED_MAX)
+    }
+
     /// Takes a frame that nobody needs: pinned once, bound to nothing, content unspecified.
     pub fn take(&mut self) -> Option<FrameId> {
         // Four rounds: three to wear every use counter down, one to take.
