@@ -119,6 +119,15 @@ impl DeviceError for DeviceErrorKind {
     }
 }
 
+/// One of several reads: see [`BlockDevice::read_many`].
+#[derive(Debug)]
+pub struct ReadInto<'b> {
+    /// Where it begins.
+    pub address: u64,
+    /// What it fills.
+    pub buffer: &'b mut [u8],
+}
+
 /// A medium, blocking. See the module text for what each operation promises when the power fails.
 pub trait BlockDevice {
     /// The backend's error.
@@ -155,6 +164,28 @@ pub trait BlockDevice {
     /// # Errors
     /// Any kind; `Media` marks the range as bad.
     fn erase(&mut self, range: Range<u64>) -> Result<(), Self::Error>;
+
+    /// Reads several ranges, each as [`read`](Self::read) does, in any order and with as many in flight as the device
+    /// takes; `done` is told the index and the bytes of each as soon as they are there.
+    ///
+    /// # Errors
+    /// Any kind, of any of them; those that were not told may be read again one by one.
+    fn read_many(
+        &mut self,
+        reads: &mut [ReadInto<'_>],
+        done: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<(), Self::Error> {
+        for (index, read) in reads.iter_mut().enumerate() {
+            self.read(read.address, read.buffer)?;
+            done(index, read.buffer);
+        }
+        Ok(())
+    }
+
+    /// Most reads that [`read_many`](Self::read_many) has in flight; 1 where it is no faster than single reads.
+    fn reads_in_flight_max(&self) -> u32 {
+        1
+    }
 
     /// Hints that the bytes of `range` (aligned to `write_unit`) are not needed any more; their content is unspecified
     /// afterwards, and may differ from read to read until they are written again.
@@ -214,6 +245,16 @@ impl<D: BlockDevice + ?Sized> BlockDevice for &mut D {
     }
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), Self::Error> {
         (**self).read(address, buffer)
+    }
+    fn read_many(
+        &mut self,
+        reads: &mut [ReadInto<'_>],
+        done: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<(), Self::Error> {
+        (**self).read_many(reads, done)
+    }
+    fn reads_in_flight_max(&self) -> u32 {
+        (**self).reads_in_flight_max()
     }
     fn write(
         &mut self,

@@ -37,7 +37,7 @@ pub use config::{
 };
 pub use device::{
     AsyncBlockDevice, BlockDevice, Caps, DeviceError, DeviceErrorKind, Durability, Geometry,
-    GeometryError,
+    GeometryError, ReadInto,
 };
 pub use engine::{CheckSummary, Cursor, Pass, ScrubProgress};
 pub use error::{Corruption, Damage, Error};

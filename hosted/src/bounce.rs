@@ -12,7 +12,7 @@ thread_local! {
 /// Buffers start at a multiple of this: what any direct I/O asks for.
 const BUFFER_ALIGN: usize = 4096;
 /// Larger buffers are not kept.
-const BUFFER_KEPT_BYTES: usize = 256 << 10;
+pub(crate) const BUFFER_KEPT_BYTES: usize = 1 << 20;
 
 /// A buffer of at least so many bytes; this thread's own where that is large enough.
 pub(crate) fn take_buffer(bytes: usize) -> AlignedBuffer {

@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use emberkv_core::{BlockDevice, Caps, Durability, Geometry};
+use emberkv_core::{BlockDevice, Caps, Durability, Geometry, ReadInto};
 use emberkv_file::FileError;
 
 /// A device whose operations need a shared reference only; the contract is that of [`BlockDevice`].
@@ -22,6 +22,15 @@ pub trait Device: Send + Sync + 'static {
     /// # Errors
     /// As there; so for all that follow.
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), FileError>;
+    /// See [`BlockDevice::read_many`].
+    #[expect(clippy::missing_errors_doc, reason = "told once, above")]
+    fn read_many(
+        &self,
+        reads: &mut [ReadInto<'_>],
+        done: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<(), FileError>;
+    /// See [`BlockDevice::reads_in_flight_max`].
+    fn reads_in_flight_max(&self) -> u32;
     /// See [`BlockDevice::write`].
     #[expect(clippy::missing_errors_doc, reason = "told once, above")]
     fn write(&self, address: u64, slices: &[&[u8]], how: Durability) -> Result<(), FileError>;
@@ -56,6 +65,16 @@ where
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), FileError> {
         BlockDevice::read(&mut &*self, address, buffer)
     }
+    fn read_many(
+        &self,
+        reads: &mut [ReadInto<'_>],
+        done: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<(), FileError> {
+        BlockDevice::read_many(&mut &*self, reads, done)
+    }
+    fn reads_in_flight_max(&self) -> u32 {
+        BlockDevice::reads_in_flight_max(&self)
+    }
     fn write(&self, address: u64, slices: &[&[u8]], how: Durability) -> Result<(), FileError> {
         BlockDevice::write(&mut &*self, address, slices, how)
     }
@@ -88,6 +107,16 @@ impl BlockDevice for ByRef<'_> {
     }
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), FileError> {
         self.0.read(address, buffer)
+    }
+    fn read_many(
+        &mut self,
+        reads: &mut [ReadInto<'_>],
+        done: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<(), FileError> {
+        self.0.read_many(reads, done)
+    }
+    fn reads_in_flight_max(&self) -> u32 {
+        self.0.reads_in_flight_max()
     }
     fn write(&mut self, address: u64, slices: &[&[u8]], how: Durability) -> Result<(), FileError> {
         self.0.write(address, slices, how)

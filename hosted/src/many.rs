@@ -1,9 +1,11 @@
 //! `get_many`: all keys are planned under one lock, so that the answers are of one moment; what the
 //! pool does not have is then read with several reads in flight.
 
+use emberkv_core::ReadInto;
 use emberkv_core::keydir::Entry;
 use emberkv_core::types::Fingerprint;
 
+use crate::bounce::{BUFFER_KEPT_BYTES, keep_buffer, take_buffer};
 use crate::error::Error;
 use crate::read::{At, Found, Outcome, Planned};
 use crate::shared::Shared;
@@ -24,6 +26,16 @@ struct Wanted<'k> {
     key: &'k [u8],
     fingerprint: Fingerprint,
     entry: Entry,
+}
+
+/// A key whose record must be read.
+type Job<'k> = (Wanted<'k>, Planned);
+
+/// Where on the device the pages of a job lie that must be read, and their bytes.
+fn device_range(job: &Option<Job<'_>>) -> (u64, usize) {
+    let planned = job.as_ref().map(|(_, planned)| planned);
+    let missing = planned.and_then(|planned| Some((planned, planned.missing.as_ref()?)));
+    missing.map_or((0, 0), |(planned, pages)| planned.plan.device_range(pages))
 }
 
 /// Why all keys are planned anew.
@@ -108,11 +120,71 @@ impl Shared {
     }
 
     /// Reads in the order in which the records lie, several at once where there are many.
-    fn read_all<'k>(&self, mut cold: Vec<(Wanted<'k>, Planned)>) -> Vec<(Wanted<'k>, Outcome)> {
+    fn read_all<'k>(&self, mut cold: Vec<Job<'k>>) -> Vec<(Wanted<'k>, Outcome)> {
         cold.sort_by_key(|(wanted, _)| wanted.entry.location.address);
+        if cold.len() > 1 && self.device.reads_in_flight_max() > 1 {
+            return self.read_in_flight(cold);
+        }
+        self.read_by_threads(cold)
+    }
+
+    /// From this thread alone, by a device that takes many reads at once.
+    fn read_in_flight<'k>(&self, cold: Vec<Job<'k>>) -> Vec<(Wanted<'k>, Outcome)> {
+        let mut outcomes = Vec::with_capacity(cold.len());
+        let mut jobs: Vec<Option<Job<'k>>> = cold.into_iter().map(Some).collect();
+        let mut rest = &mut jobs[..];
+        while !rest.is_empty() {
+            // As much as one buffer takes, one record at least.
+            let mut bytes = 0;
+            let fits = rest.iter().position(|job| {
+                bytes += device_range(job).1;
+                bytes > BUFFER_KEPT_BYTES
+            });
+            let (now, later) = rest.split_at_mut(fits.unwrap_or(rest.len()).max(1));
+            self.read_buffer_full(now, &mut outcomes);
+            rest = later;
+        }
+        outcomes
+    }
+
+    fn read_buffer_full<'k>(
+        &self,
+        jobs: &mut [Option<Job<'k>>],
+        outcomes: &mut Vec<(Wanted<'k>, Outcome)>,
+    ) {
+        let bytes = jobs.iter().map(|job| device_range(job).1).sum();
+        let mut buffer = take_buffer(bytes);
+        let mut rest = &mut buffer[..bytes];
+        let mut reads = Vec::with_capacity(jobs.len());
+        for job in jobs.iter() {
+            let (address, length) = device_range(job);
+            let (buffer, behind) = rest.split_at_mut(length);
+            rest = behind;
+            self.counts.read(length as u64);
+            reads.push(ReadInto { address, buffer });
+        }
+        // Records are verified while others are still on their way.
+        let read = self.device.read_many(&mut reads, &mut |index, bytes| {
+            if let Some((wanted, planned)) = jobs[index].take() {
+                let outcome = self.complete(planned, Some(&wanted.fingerprint), bytes);
+                outcomes.push((wanted, outcome));
+            }
+        });
+        keep_buffer(buffer);
+        if read.is_err() {
+            // One by one, each with its own result.
+            for (wanted, planned) in jobs.iter_mut().filter_map(Option::take) {
+                let outcome = self.read_planned(planned, Some(&wanted.fingerprint));
+                outcomes.push((wanted, outcome));
+            }
+        }
+    }
+
+    /// From threads, each with one read at a time.
+    fn read_by_threads<'k>(&self, cold: Vec<Job<'k>>) -> Vec<(Wanted<'k>, Outcome)> {
         let threads = (cold.len() / READS_PER_THREAD).clamp(1, THREADS_MAX);
         let count = cold.len();
-        let jobs: Vec<Mutex<Option<(Wanted<'k>, Planned)>>> =
+        let jobs: Vec<Mutex<Option<Job<'k>>>> =
             cold.into_iter().map(|job| Mutex::new(Some(job))).collect();
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::with_capacity(count));

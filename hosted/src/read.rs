@@ -142,14 +142,13 @@ impl Shared {
         }
     }
 
-    /// Reads what is missing and verifies the whole. Pages that were read are kept in the pool, if
-    /// that needs no waiting.
+    /// Reads what is missing and verifies the whole.
     pub(crate) fn read_planned(
         &self,
         planned: Planned,
         fingerprint: Option<&Fingerprint>,
     ) -> Outcome {
-        let Planned { plan, missing, mut bytes } = planned;
+        let Planned { plan, missing, bytes } = planned;
         let Some(pages) = missing else {
             let Some(parts) = plan.verify(&bytes) else { return Outcome::Not(plan, None) };
             self.touch(plan.entry());
@@ -161,19 +160,31 @@ impl Shared {
             keep_buffer(buffer);
             return Outcome::Not(plan, Some(error));
         }
+        let planned = Planned { plan, missing: Some(pages), bytes };
+        let outcome = self.complete(planned, fingerprint, &buffer[..length]);
+        keep_buffer(buffer);
+        outcome
+    }
+
+    /// Verifies a record whose missing pages were read. They are kept in the pool, if that needs no
+    /// waiting.
+    pub(crate) fn complete(
+        &self,
+        planned: Planned,
+        fingerprint: Option<&Fingerprint>,
+        read: &[u8],
+    ) -> Outcome {
+        let Planned { plan, missing, mut bytes } = planned;
+        let pages = missing.unwrap_or_default();
         let (from, to) = plan.overlap(&pages);
-        bytes[to].copy_from_slice(&buffer[from]);
-        let parts = plan.verify(&bytes);
-        if let (Some(_), Some(fingerprint)) = (&parts, fingerprint) {
+        bytes[to].copy_from_slice(&read[from]);
+        let Some(parts) = plan.verify(&bytes) else { return Outcome::Not(plan, None) };
+        if let Some(fingerprint) = fingerprint {
             let _ = self.try_write(|state| {
-                state.engine.keep_pages(fingerprint, &plan, &pages, &buffer[..length]);
+                state.engine.keep_pages(fingerprint, &plan, &pages, read);
             });
         }
-        keep_buffer(buffer);
-        match parts {
-            Some(parts) => Outcome::Whole(Found { entry: *plan.entry(), bytes, parts }),
-            None => Outcome::Not(plan, None),
-        }
+        Outcome::Whole(Found { entry: *plan.entry(), bytes, parts })
     }
 
     fn read_device(&self, address: u64, buffer: &mut [u8]) -> Result<(), FileError> {

@@ -49,9 +49,7 @@ impl Spread {
         let word = &self.gate.0.word;
         // A look first: a failed exchange would take the line from who has it.
         word.load(Ordering::Relaxed) == OPEN
-            && word
-                .compare_exchange(OPEN, CLOSED, Ordering::SeqCst, Ordering::Relaxed)
-                .is_ok()
+            && word.compare_exchange(OPEN, CLOSED, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
     fn close(&self) {

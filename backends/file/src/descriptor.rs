@@ -11,12 +11,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use emberkv_core::{Access, Durability, Geometry};
+use emberkv_core::{Access, Durability, Geometry, ReadInto};
 use rustix::fs::fdatasync;
 use rustix::io::{ReadWriteFlags, preadv, pwritev, pwritev2};
 
 use crate::error::{At, FileError, Operation, Reason};
 use crate::io_mode::ALIGN_MAX;
+use crate::ring::{IN_FLIGHT_MAX, Rings};
 use crate::transfer::{read_all, write_all};
 
 /// An open file or block device, and the units that it is used in.
@@ -29,6 +30,7 @@ pub struct Descriptor {
     geometry: Geometry,
     /// Changes while other threads transfer: each of them sees the old one or the new one.
     capacity: AtomicU64,
+    rings: Rings,
 }
 
 impl AsFd for Descriptor {
@@ -46,7 +48,8 @@ impl Descriptor {
     #[must_use]
     pub fn new(file: OwnedFd, path: Arc<Path>, access: Access, geometry: Geometry) -> Self {
         debug_assert_eq!(geometry.validate(), Ok(()));
-        Self { file, path, access, geometry, capacity: AtomicU64::new(geometry.capacity) }
+        let capacity = AtomicU64::new(geometry.capacity);
+        Self { file, path, access, geometry, capacity, rings: Rings::new() }
     }
 
     /// The path that it was opened by. It may have another name by now.
@@ -87,6 +90,37 @@ impl Descriptor {
     /// medium ends before its capacity.
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), FileError> {
         self.read_checked(address, buffer).at(Operation::Read, &self.path)
+    }
+
+    /// Fills several buffers, with many reads in flight where the kernel grants that.
+    ///
+    /// # Errors
+    /// As [`BlockDevice::read_many`](emberkv_core::BlockDevice::read_many).
+    pub fn read_many(
+        &self,
+        reads: &mut [ReadInto<'_>],
+        done: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<(), FileError> {
+        for read in reads.iter() {
+            self.may_read(read.address, read.buffer).at(Operation::Read, &self.path)?;
+        }
+        let mut told = vec![false; reads.len()];
+        self.rings.read(self.as_fd(), reads, &mut |index, bytes| {
+            told[index] = true;
+            done(index, bytes);
+        });
+        // Short ones, failed ones, and all where there is no ring.
+        for (index, read) in reads.iter_mut().enumerate().filter(|(index, _)| !told[*index]) {
+            self.read(read.address, read.buffer)?;
+            done(index, read.buffer);
+        }
+        Ok(())
+    }
+
+    /// See [`BlockDevice::reads_in_flight_max`](emberkv_core::BlockDevice::reads_in_flight_max).
+    #[must_use]
+    pub fn reads_in_flight_max(&self) -> u32 {
+        if self.rings.are_granted() { IN_FLIGHT_MAX } else { 1 }
     }
 
     /// Writes `slices` one behind the other from `address`. Durable writes use `RWF_DSYNC`.
@@ -178,11 +212,15 @@ impl Descriptor {
         if bytes > u64::from(max) { Err(Reason::TransferTooLong { bytes, max }) } else { Ok(()) }
     }
 
-    fn read_checked(&self, address: u64, buffer: &mut [u8]) -> Result<(), Reason> {
+    fn may_read(&self, address: u64, buffer: &[u8]) -> Result<(), Reason> {
         let bytes = buffer.len() as u64;
         self.place(address, bytes, self.geometry.read_unit)?;
         self.transfer(bytes)?;
-        self.aligned(buffer)?;
+        self.aligned(buffer)
+    }
+
+    fn read_checked(&self, address: u64, buffer: &mut [u8]) -> Result<(), Reason> {
+        self.may_read(address, buffer)?;
         read_all(address, buffer, self.geometry.read_unit, |slices, at| {
             preadv(&self.file, slices, at)
         })

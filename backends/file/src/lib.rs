@@ -21,6 +21,8 @@
 //!
 //! Where the file system can punch holes, a discarded range gives its space back.
 //!
+//! Many reads at once go through io_uring, where the kernel grants it.
+//!
 //! Durable writes use `RWF_DSYNC`: one call, and a write with FUA where the disk has that.
 //!
 //! ```no_run
@@ -43,6 +45,7 @@ mod error;
 mod io_mode;
 mod open;
 mod owned;
+mod ring;
 mod transfer;
 
 pub use buffer::AlignedBuffer;

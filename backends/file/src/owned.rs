@@ -21,6 +21,18 @@ macro_rules! owned_device {
                 ::emberkv_core::BlockDevice::read(&mut &*self, address, buffer)
             }
 
+            fn read_many(
+                &mut self,
+                reads: &mut [::emberkv_core::ReadInto<'_>],
+                done: &mut dyn FnMut(usize, &[u8]),
+            ) -> Result<(), $crate::FileError> {
+                ::emberkv_core::BlockDevice::read_many(&mut &*self, reads, done)
+            }
+
+            fn reads_in_flight_max(&self) -> u32 {
+                ::emberkv_core::BlockDevice::reads_in_flight_max(&self)
+            }
+
             fn write(
                 &mut self,
                 address: u64,

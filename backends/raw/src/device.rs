@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use emberkv_core::{Access, BlockDevice, Caps, Durability, Geometry};
+use emberkv_core::{Access, BlockDevice, Caps, Durability, Geometry, ReadInto};
 use emberkv_file::{Descriptor, FileError, Operation};
 
 use crate::claim::{Overwrite, Survey};
@@ -137,6 +137,18 @@ impl BlockDevice for &RawDevice {
 
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), FileError> {
         self.descriptor.read(address, buffer)
+    }
+
+    fn read_many(
+        &mut self,
+        reads: &mut [ReadInto<'_>],
+        done: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<(), FileError> {
+        self.descriptor.read_many(reads, done)
+    }
+
+    fn reads_in_flight_max(&self) -> u32 {
+        self.descriptor.reads_in_flight_max()
     }
 
     fn write(
