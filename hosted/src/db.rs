@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::handover::Part;
 use crate::iter::Iter;
 use crate::read::At;
-use crate::shared::{Caller, Guard, Phase, Shared, State};
+use crate::shared::{Caller, Phase, Shared, State};
 use crate::snapshot::Snapshot;
 use crate::sync::{Arc, Mutex, PoisonError};
 use crate::value::Value;
@@ -162,31 +162,17 @@ impl Db {
             return self.acknowledge(ack);
         }
         let write = shared.preparer.put(key, value);
-        let guard = match ack {
-            Ack::Staged => Some(shared.enter()?),
-            Ack::Durable => None,
-        };
-        self.stage_from(guard, ack, |state| state.engine.poll_put_prepared(&write))
+        self.stage(ack, |state| state.engine.poll_put_prepared(&write))
     }
 
     /// Drives a call that stages, and what makes it durable.
     fn stage(
         &self,
         ack: Ack,
-        call: impl FnMut(&mut State<'_>) -> Result<Poll<Seq>, EngineError>,
-    ) -> Result<(), Error> {
-        self.stage_from(None, ack, call)
-    }
-
-    /// The same for who may have the lock already.
-    fn stage_from(
-        &self,
-        guard: Option<Guard<'_>>,
-        ack: Ack,
         mut call: impl FnMut(&mut State<'_>) -> Result<Poll<Seq>, EngineError>,
     ) -> Result<(), Error> {
         let shared = self.shared();
-        let (part, seq) = shared.drive_from(guard, Caller::Anyone, |state| {
+        let (part, seq) = shared.drive(Caller::Anyone, |state| {
             let Poll::Ready(seq) = call(state)? else { return Ok(Poll::Pending) };
             Ok(Poll::Ready(match ack {
                 Ack::Staged => {

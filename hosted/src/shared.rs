@@ -34,11 +34,6 @@ const IDLE_CALLS_MAX: u32 = 8;
 /// Tries for the lock before a thread sleeps: some microseconds in all.
 const TURNS: u32 = 40;
 
-/// Turns of a put that found the lock taken, before it tries again: some 20 microseconds.
-const STEP_BACK_TURNS: u32 = 400;
-/// Times that a put steps back before it sleeps.
-const STEPS_BACK_MAX: u32 = 64;
-
 /// Everything that the lock guards.
 pub(crate) struct State<'m> {
     pub(crate) engine: Engine<'m>,
@@ -99,8 +94,6 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// Background threads end.
     pub(crate) stop: AtomicBool,
-    /// A put has the lock, not a reader or somebody with more to do.
-    is_putting: AtomicBool,
     /// Threads that wait for the lock.
     contenders: AtomicU32,
     /// Times that a thread tries again before it sleeps.
@@ -110,7 +103,7 @@ pub(crate) struct Shared {
 }
 
 /// The lock, taken.
-pub(crate) type Guard<'s> = WriteGuard<'s, Option<StateCell>>;
+type Guard<'s> = WriteGuard<'s, Option<StateCell>>;
 
 /// An operation taken out of the engine, with a buffer for its bytes.
 pub(crate) struct Job {
@@ -152,7 +145,6 @@ impl Shared {
             pace: crate::commit::Pace::default(),
             counts: Counts::default(),
             stop: AtomicBool::new(false),
-            is_putting: AtomicBool::new(false),
             contenders: AtomicU32::new(0),
             turns: if parallelism > 1 { TURNS } else { 0 },
             record_guess: AtomicU32::new(0),
@@ -162,54 +154,14 @@ impl Shared {
     /// Runs `work` with the engine for itself, also while the store is being closed. No I/O in
     /// there.
     fn lock<T>(&self, work: impl FnOnce(&mut State<'_>) -> T) -> Result<T, Error> {
-        self.lock_by(None, work)
-    }
-
-    /// The same for who may have the lock already.
-    fn lock_by<T>(
-        &self,
-        guard: Option<Guard<'_>>,
-        work: impl FnOnce(&mut State<'_>) -> T,
-    ) -> Result<T, Error> {
         // Dropped behind the guard.
         let alarm = Alarm(self);
-        let is_put = guard.is_some();
-        let mut guard = match guard {
-            Some(guard) => guard,
-            None => self.exclusive()?,
-        };
+        let mut guard = self.exclusive()?;
         let cell = guard.as_mut().ok_or(Error::Closed)?;
         let result = cell.with_dependent_mut(|_, state| work(state));
-        if is_put {
-            self.is_putting.store(false, Ordering::Relaxed);
-        }
         drop(guard);
         drop(alarm);
         Ok(result)
-    }
-
-    /// The lock for a put, which is done in less time than it takes to bring what the engine works
-    /// with to another processor. So two writers that take turns at each put are slower than one:
-    /// who finds another put there leaves the lock to that writer for some dozens of puts.
-    pub(crate) fn enter(&self) -> Result<Guard<'_>, Error> {
-        if self.turns == 0 {
-            return self.exclusive();
-        }
-        for _ in 0..STEPS_BACK_MAX {
-            match self.state.try_write() {
-                Ok(guard) => {
-                    // A hint: where a panic leaves it set, the lock is poisoned.
-                    self.is_putting.store(true, Ordering::Relaxed);
-                    return Ok(guard);
-                }
-                Err(TryLockError::Poisoned(_)) => return Err(self.panicked()),
-                Err(TryLockError::WouldBlock) if self.is_putting.load(Ordering::Relaxed) => {
-                    (0..STEP_BACK_TURNS).for_each(|_| spin_loop());
-                }
-                Err(TryLockError::WouldBlock) => return self.exclusive(),
-            }
-        }
-        self.blocking()
     }
 
     /// The lock is held for less time than it takes to fall asleep: who finds it taken turns round
@@ -296,23 +248,13 @@ impl Shared {
     pub(crate) fn drive<T>(
         &self,
         caller: Caller,
-        call: impl FnMut(&mut State<'_>) -> Result<Poll<T>, EngineError>,
-    ) -> Result<T, Error> {
-        self.drive_from(None, caller, call)
-    }
-
-    /// The same for who may have the lock already.
-    pub(crate) fn drive_from<T>(
-        &self,
-        mut guard: Option<Guard<'_>>,
-        caller: Caller,
         mut call: impl FnMut(&mut State<'_>) -> Result<Poll<T>, EngineError>,
     ) -> Result<T, Error> {
         let mut done = None;
         let mut idle = 0;
         loop {
             let finished = done.take();
-            let next = self.lock_by(guard.take(), |state| {
+            let next = self.lock(|state| {
                 // What was executed is told whatever comes of the call.
                 self.finish(state, finished);
                 state.admits(caller)?;
