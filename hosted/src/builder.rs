@@ -10,7 +10,7 @@ use emberkv_file::{AlignedBuffer, FileDevice, Options};
 use emberkv_raw::{Overwrite, RawDevice};
 use self_cell::MutBorrow;
 
-use crate::create;
+use crate::create::{self, Content};
 use crate::db::Db;
 use crate::device::{ByRef, Device};
 use crate::error::Error;
@@ -208,7 +208,8 @@ impl Builder {
         let path = path.as_ref();
         self.create_filled(path, |_| Ok(()))?;
         let options = Options { capacity_max: u64::MAX, ..Options::default() };
-        self.open_on(FileDevice::open_with(path, self.access, &options)?)
+        let device = FileDevice::open_with(path, self.access, &options)?;
+        self.start(Box::new(device), Content::New)
     }
 
     /// Makes a store under a temporary name, has it filled, closes it, and gives it its name.
@@ -245,7 +246,7 @@ impl Builder {
         let options = Options { capacity, capacity_max, ..Options::default() };
         let device = FileDevice::create(temporary, &options)?;
         self.format(&device)?;
-        self.clone().read_only(false).start(Box::new(device))
+        self.clone().read_only(false).start(Box::new(device), Content::New)
     }
 
     /// Opens the store on the block device at `path`.
@@ -270,7 +271,7 @@ impl Builder {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_on(&self, device: impl Device) -> Result<Db, Error> {
-        self.start(Box::new(device))
+        self.start(Box::new(device), Content::Kept)
     }
 
     /// Makes a store on a device of your own, whatever is on it.
@@ -279,7 +280,7 @@ impl Builder {
     /// As [`create`](Self::create).
     pub fn create_on(&self, device: impl Device) -> Result<Db, Error> {
         self.format(&device)?;
-        self.start(Box::new(device))
+        self.start(Box::new(device), Content::New)
     }
 
     fn config(&self, geometry: &Geometry) -> Config {
@@ -308,16 +309,16 @@ impl Builder {
         let config = self.config(&geometry);
         let segment_bytes = self.segment_bytes.unwrap_or(config.segment_bytes);
         let config = Config { seed, segment_bytes, ..config };
-        let (config, mut arena) = settle(&geometry, config)?;
+        let (config, mut arena) = settle(&geometry, config, Content::New)?;
         let store = Store::format(ByRef(device), &mut arena, &config).map_err(Error::from_store)?;
         store.close().map(drop).map_err(Error::from_store)
     }
 
-    fn start(&self, device: Box<dyn Device>) -> Result<Db, Error> {
+    fn start(&self, device: Box<dyn Device>, content: Content) -> Result<Db, Error> {
         let read = |at, bytes: &mut [u8]| device.read(at, bytes).is_ok();
         let (geometry, segment_bytes) = create::size_of_store(device.geometry(), read);
         let config = Config { segment_bytes, ..self.config(&geometry) };
-        let (config, mut arena) = settle(&geometry, config)?;
+        let (config, mut arena) = settle(&geometry, config, content)?;
         // Twice at most: the store on the medium may need more than its device lets expect, and
         // says so.
         for _ in 0..2 {
@@ -343,8 +344,8 @@ impl Builder {
                     return Ok(Db::new(shared, workers));
                 }
                 Err(emberkv_core::Error::ArenaTooSmall { need, .. }) => {
-                    arena =
-                        create::arena(&geometry, need).ok_or(Error::NoMemory { bytes: need })?;
+                    arena = create::arena(&geometry, need, (&config, content))
+                        .ok_or(Error::NoMemory { bytes: need })?;
                 }
                 Err(error) => return Err(Error::from_store(error)),
             }
@@ -356,6 +357,6 @@ impl Builder {
 /// What an arena is.
 pub(crate) type Arena = AlignedBuffer;
 
-fn settle(geometry: &Geometry, config: Config) -> Result<(Config, Arena), Error> {
-    create::settle(geometry, config).map_err(|bytes| Error::NoMemory { bytes })
+fn settle(geometry: &Geometry, config: Config, content: Content) -> Result<(Config, Arena), Error> {
+    create::settle(geometry, config, content).map_err(|bytes| Error::NoMemory { bytes })
 }

@@ -19,6 +19,17 @@ use crate::{random_seed, segment_bytes_for};
 /// Arenas begin at a multiple of this, so that frames are whole pages of the machine.
 const PAGE_BYTES: usize = 4096;
 
+/// What a store has when its memory is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing yet. Its first keys lie far apart in the keydir, which has room for all that may
+    /// come: in huge pages each of the first puts would wait for one, 0.3 milliseconds and, where
+    /// a hypervisor must find it first, more than 5.
+    New,
+    /// Something: opening touches what there is, and gets are faster with huge pages.
+    Kept,
+}
+
 /// Left to the rest of the program.
 const HEADROOM_BYTES: usize = 64 << 20;
 
@@ -154,11 +165,15 @@ fn superblock(
 ///
 /// # Errors
 /// The bytes that the smallest such store needs, which this process cannot have.
-pub fn settle(geometry: &Geometry, mut config: Config) -> Result<(Config, Arena), usize> {
+pub fn settle(
+    geometry: &Geometry,
+    mut config: Config,
+    content: Content,
+) -> Result<(Config, Arena), usize> {
     // Ends: the keys are halved each time.
     loop {
         let bytes = required_bytes(&config, geometry);
-        if let Some(arena) = arena(geometry, bytes) {
+        if let Some(arena) = arena(geometry, bytes, (&config, content)) {
             return Ok((config, arena));
         }
         if config.keys_max <= KEYS_WORTHWHILE {
@@ -170,12 +185,21 @@ pub fn settle(geometry: &Geometry, mut config: Config) -> Result<(Config, Arena)
 
 /// So much aligned memory, if this process can have it.
 #[must_use]
-pub fn arena(geometry: &Geometry, bytes: usize) -> Option<Arena> {
+pub fn arena(
+    geometry: &Geometry,
+    bytes: usize,
+    (config, content): (&Config, Content),
+) -> Option<Arena> {
     let align = (geometry.buffer_align as usize).max(PAGE_BYTES);
     // Asked for once to see whether it is there: the buffer itself would end the process if not.
     // Nothing is touched, so this costs no memory.
     let mut probe: Vec<u8> = Vec::new();
     probe.try_reserve_exact(bytes.checked_add(align)?.checked_add(HEADROOM_BYTES)?).ok()?;
     drop(probe);
-    Some(AlignedBuffer::new(bytes, align))
+    // The frames come first.
+    let front = match content {
+        Content::New => config.frames as usize * config.page_bytes as usize,
+        Content::Kept => bytes,
+    };
+    Some(AlignedBuffer::with_huge_front(bytes, align, front))
 }

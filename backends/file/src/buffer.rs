@@ -35,13 +35,23 @@ impl AlignedBuffer {
     /// `align` is not a power of two, or there is no such amount of memory.
     #[must_use]
     pub fn new(bytes: usize, align: usize) -> Self {
+        Self::with_huge_front(bytes, align, bytes)
+    }
+
+    /// The same, where only the first `front` bytes may be huge pages: what lies behind is used so
+    /// sparsely that each byte touched there would commit a huge page, and wait for it.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[must_use]
+    pub fn with_huge_front(bytes: usize, align: usize, front: usize) -> Self {
         assert!(align.is_power_of_two(), "an alignment is a power of two, not {align}");
         let most = bytes.checked_add(align).expect("the length of a buffer fits the address space");
         let memory = MmapMut::map_anon(most).expect("there is memory for the buffer");
         #[cfg(target_os = "linux")]
         if bytes <= HUGE_BYTES_MAX {
             // A kernel without huge pages refuses: the memory is as good, only slower.
-            let _ = memory.advise(memmap2::Advice::HugePage);
+            let _ = memory.advise_range(memmap2::Advice::HugePage, 0, front.min(bytes));
         }
         // At run time this is exact: fewer than `align` bytes.
         let start = memory.as_ptr().align_offset(align);

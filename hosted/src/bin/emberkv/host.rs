@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use emberkv::create::{self, block_device};
+use emberkv::create::{self, Content, block_device};
 use emberkv::{HostLimits, host_config, random_seed};
 use emberkv_core::memory::plan;
 use emberkv_core::{Access, ArenaContent, BlockDevice, Config, Error, Geometry, Store};
@@ -64,8 +64,8 @@ impl Host {
         let (geometry, segment_bytes) =
             create::size_of_store(device.geometry(), |at, bytes| device.read(at, bytes).is_ok());
         let config = Config { access, segment_bytes, ..self.config(&geometry) };
-        let (config, mut memory) =
-            create::settle(&geometry, config).map_err(|bytes| no_memory(path, bytes))?;
+        let (config, mut memory) = create::settle(&geometry, config, Content::Kept)
+            .map_err(|bytes| no_memory(path, bytes))?;
         // Three times at most: the store on the medium may need more than its device lets expect,
         // and says so. Where no store like it could be made on this device (firmware has smaller
         // segments) nothing is expected, and it says first what its superblock takes.
@@ -73,7 +73,8 @@ impl Host {
             match Store::open(&mut device, &mut memory, &config) {
                 Ok(store) => return work(store),
                 Err(Error::ArenaTooSmall { need, have }) if have < need => {
-                    memory = create::arena(&geometry, need).ok_or_else(|| no_memory(path, need))?;
+                    memory = create::arena(&geometry, need, (&config, Content::Kept))
+                        .ok_or_else(|| no_memory(path, need))?;
                 }
                 Err(error) => return Err(error).at(path),
             }
@@ -179,7 +180,7 @@ impl Host {
             .map_err(|error| Failure::io(path, "cannot read the random source", &error))?;
         let chosen = self.config(geometry);
         let segment_bytes = segment_bytes.unwrap_or(chosen.segment_bytes);
-        create::settle(geometry, Config { seed, segment_bytes, ..chosen })
+        create::settle(geometry, Config { seed, segment_bytes, ..chosen }, Content::New)
             .map_err(|bytes| no_memory(path, bytes))
     }
 }
