@@ -6,10 +6,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The protocols: files that need nothing of the engine.
-const PROTOCOLS: [&str; 2] = ["signal", "handover"];
+const PROTOCOLS: [&str; 3] = ["signal", "handover", "spread"];
 
 /// Name, file, what it says, what it says with the bug.
-const BUGS: [(&str, &str, &str, &str); 6] = [
+const BUGS: [(&str, &str, &str, &str); 8] = [
+    (
+        "looks_before_it_is_counted",
+        "spread",
+        "self.reader().fetch_add(1, Ordering::SeqCst);\n        let is_open = self.gate.0.word.load(Ordering::SeqCst) == OPEN;",
+        "let is_open = self.gate.0.word.load(Ordering::SeqCst) == OPEN;\n        self.reader().fetch_add(1, Ordering::SeqCst);",
+    ),
+    (
+        "leaves_a_writer_asleep",
+        "spread",
+        "if waits.load(Ordering::SeqCst) == 1 && waits.swap(0, Ordering::SeqCst) == 1 {",
+        "if waits.swap(0, Ordering::SeqCst) == 9 {",
+    ),
     (
         "sleeps_without_a_second_look",
         "signal",
@@ -103,6 +115,12 @@ fn whole(hosted: &Path, bug: Option<(&str, &str, &str)>) -> String {
     all
 }
 
+/// Fewer slots and no turns, since every step is tried in every order.
+fn small_spread(text: &str) -> String {
+    text.replace("SLOTS: usize = 8", "SLOTS: usize = 2")
+        .replace("LOOKS: u32 = 100", "LOOKS: u32 = 0")
+}
+
 fn main() {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
@@ -112,7 +130,8 @@ fn main() {
             .iter()
             .map(|&name| {
                 let bug = bug.filter(|bug| bug.0 == name).map(|(_, from, to)| (from, to));
-                module(&hosted, name, "crate::loom_sync", bug)
+                let text = module(&hosted, name, "crate::loom_sync", bug);
+                if name == "spread" { small_spread(&text) } else { text }
             })
             .collect()
     };

@@ -5,6 +5,7 @@
 //! together they are what the standard asks of these operations among themselves.
 
 use core::time::Duration;
+use std::sync::atomic::AtomicUsize as Counter;
 
 pub(crate) use loom::sync::atomic::Ordering;
 use loom::sync::atomic::{self as loomed, fence};
@@ -56,6 +57,19 @@ macro_rules! atomic {
         atomic!($name, $value);
 
         impl $name {
+            pub(crate) fn compare_exchange(
+                &self,
+                from: $value,
+                to: $value,
+                order: Ordering,
+                failed: Ordering,
+            ) -> Result<$value, $value> {
+                strongly(order);
+                let answer = self.0.compare_exchange(from, to, order, failed);
+                strongly(order);
+                answer
+            }
+
             pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
                 strongly(order);
                 let before = self.0.fetch_add(value, order);
@@ -77,9 +91,23 @@ atomic!(AtomicBool, bool);
 atomic!(AtomicU32, u32, counts);
 atomic!(AtomicU64, u64, counts);
 
+pub(crate) use loom::hint::spin_loop;
+
+static NEXT: Counter = Counter::new(0);
+
+loom::thread_local! {
+    static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A number of this thread: the same ones in every execution that takes the same steps.
+pub(crate) fn thread_number() -> usize {
+    NUMBER.with(|number| *number)
+}
+
 /// Forgets who slept when an execution was given up.
 pub(crate) fn begin() {
     SLEEPERS.with(Sleepers::clear);
+    NEXT.store(0, Ordering::Relaxed);
 }
 
 /// As the system's: looks and falls asleep in one step.

@@ -48,6 +48,49 @@ pub fn nobody_sleeps_through_a_notification() {
     });
 }
 
+/// Two writers and a reader: nobody is there beside a writer, and nobody sleeps for ever.
+pub fn readers_never_meet_a_writer() {
+    // Who is there: a writer counts for 10.
+    type Place = (spread::Spread, AtomicU32);
+    fn stay(place: &Place, weight: u32, allowed: impl Fn(u32) -> bool) {
+        let there = place.1.fetch_add(weight, Ordering::SeqCst) + weight;
+        assert!(allowed(there), "somebody met a writer: {there}");
+        let there = place.1.fetch_sub(weight, Ordering::SeqCst);
+        assert!(allowed(there), "somebody met a writer: {there}");
+    }
+    fn read(place: &Place) {
+        place.0.enter();
+        stay(place, 1, |there| there < 10);
+        place.0.leave();
+    }
+    fn write(place: &Place) {
+        stay(place, 10, |there| there == 10);
+        place.0.open();
+    }
+    check(Some(3), || {
+        let place: Arc<Place> = Arc::new((a_spread(), AtomicU32::new(0)));
+        let (theirs, others) = (Arc::clone(&place), Arc::clone(&place));
+        let reader = thread::spawn(move || read(&theirs));
+        let writer = thread::spawn(move || {
+            if others.0.try_seize() {
+                write(&others);
+            }
+        });
+        place.0.seize();
+        write(&place);
+        reader.join().expect("it read");
+        writer.join().expect("it wrote, or not");
+    });
+}
+
+fn a_spread() -> spread::Spread {
+    use spread::{Gate, Line, OPEN, Spread};
+    Spread {
+        gate: Line(Gate { word: AtomicU32::new(OPEN), waits: AtomicU32::new(0) }),
+        readers: core::array::from_fn(|_| Line(AtomicU32::new(0))),
+    }
+}
+
 /// What a store is to the hand-over: a log with a published and a durable end.
 struct Log {
     state: Mutex<LogState>,

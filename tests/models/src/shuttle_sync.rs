@@ -1,13 +1,15 @@
 //! `hosted/src/sync.rs` under shuttle: one thread at a time, the next one drawn at every step.
 
+use core::hash::{Hash, Hasher};
 use core::ops::Add;
 use core::time::Duration;
+use std::hash::DefaultHasher;
 use std::sync::atomic::AtomicU64 as Counter;
 
 pub(crate) use shuttle::hint::spin_loop;
 use shuttle::rand::{Rng, thread_rng};
+pub(crate) use shuttle::sync::Mutex;
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-pub(crate) use shuttle::sync::{Mutex, RwLock, RwLockWriteGuard};
 pub(crate) use shuttle::thread::{Builder, JoinHandle, scope, yield_now};
 use shuttle::thread::{Thread, current, park};
 pub(crate) use std::sync::{Arc, PoisonError, TryLockError};
@@ -43,6 +45,13 @@ pub(crate) fn wake(word: &AtomicU32, count: u32) {
         let Some(sleeper) = SLEEPERS.with(|sleepers| sleepers.take(word)) else { return };
         sleeper.unpark();
     }
+}
+
+/// A number of this thread.
+pub(crate) fn thread_number() -> usize {
+    let mut hasher = DefaultHasher::new();
+    current().id().hash(&mut hasher);
+    hasher.finish() as usize
 }
 
 /// One: nobody turns round for a lock that its holder cannot give back meanwhile.

@@ -23,6 +23,17 @@ fn a_notification_wakes_all_that_sleep() {
 }
 
 #[test]
+fn readers_that_share_no_word_are_kept_from_writers() {
+    sound::readers_never_meet_a_writer();
+    finds("looks before it is counted", || {
+        emberkv_models::looks_before_it_is_counted::readers_never_meet_a_writer();
+    });
+    finds("leaves a writer asleep", || {
+        emberkv_models::leaves_a_writer_asleep::readers_never_meet_a_writer();
+    });
+}
+
+#[test]
 fn a_commit_acknowledges_what_is_on_the_medium_and_passes_the_lead_on() {
     sound::an_acknowledged_put_is_on_the_medium();
     use emberkv_models::{
