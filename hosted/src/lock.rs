@@ -19,7 +19,6 @@ use crate::sync::{AtomicBool, AtomicU32, Ordering, PoisonError, TryLockError, pa
 // reads, by the slots.
 #[expect(unsafe_code, reason = "the trait is unsafe to implement: its users rely on exclusion")]
 unsafe impl RawRwLock for Spread {
-    #[expect(clippy::declare_interior_mutable_const, reason = "the trait asks for it")]
     const INIT: Self = Self {
         gate: Line(Gate { word: AtomicU32::new(OPEN), waits: AtomicU32::new(0) }),
         readers: [const { Line(AtomicU32::new(0)) }; SLOTS],
