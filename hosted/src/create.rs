@@ -30,6 +30,9 @@ pub enum Content {
     Kept,
 }
 
+/// Keydirs up to this are soon full, and then a fill with huge pages is a fifth faster.
+const DENSE_BYTES_MAX: usize = 64 << 20;
+
 /// Left to the rest of the program.
 const HEADROOM_BYTES: usize = 64 << 20;
 
@@ -197,9 +200,10 @@ pub fn arena(
     probe.try_reserve_exact(bytes.checked_add(align)?.checked_add(HEADROOM_BYTES)?).ok()?;
     drop(probe);
     // The frames come first.
+    let frames = config.frames as usize * config.page_bytes as usize;
     let front = match content {
-        Content::New => config.frames as usize * config.page_bytes as usize,
-        Content::Kept => bytes,
+        Content::New if bytes - frames.min(bytes) > DENSE_BYTES_MAX => frames,
+        Content::New | Content::Kept => bytes,
     };
     Some(AlignedBuffer::with_huge_front(bytes, align, front))
 }
